@@ -1,0 +1,65 @@
+"""Spectral normalisation of a weight: W/σ inside the forward pass."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="tfattn")
+class SpectralNorm(keras.layers.Layer):
+    """Divides a kernel by an estimate of its largest singular value.
+
+    With the kernel reshaped to a matrix W of shape (inputs, outputs):
+
+    1. v = W u / |W u|, shape (inputs,)
+    2. u' = Wᵀ v / |Wᵀ v|, shape (outputs,)
+    3. σ = vᵀ W u'
+    4. the result is W / σ; when training, u' replaces u
+
+    u and v are constants to the gradient, σ is not, so d(W/σ)/dW contains the term
+    that `keras.layers.SpectralNormalization` leaves out. The kernel itself is never
+    overwritten: two passes of one training step see the same weights.
+
+    Source: Miyato et al., *Spectral Normalization for Generative Adversarial
+    Networks*, arXiv:1802.05957, algorithm 1.
+
+    Call arguments:
+        kernel: Tensor or variable of shape (..., outputs).
+        training: When `True`, the estimate u advances by the power iteration.
+
+    Output:
+        Tensor of the shape of `kernel`.
+
+    Example:
+        >>> norm = tfattn.layers.SpectralNorm()
+        >>> norm(keras.ops.ones((3, 5)), training=True).shape
+        (3, 5)
+    """
+
+    def build(self, kernel_shape):
+        self.left_vector = self.add_weight(
+            shape=(kernel_shape[-1],),
+            initializer=keras.initializers.RandomNormal(),
+            trainable=False,
+            # A half-precision estimate stops converging at its rounding error.
+            dtype="float32",
+            autocast=False,
+            name="left_vector",
+        )
+
+    def call(self, kernel, training=None):
+        matrix = ops.cast(ops.reshape(kernel, (-1, kernel.shape[-1])), "float32")
+        constant = ops.stop_gradient(matrix)
+        u = ops.expand_dims(ops.convert_to_tensor(self.left_vector), 1)  # (out, 1)
+        v = _unit(ops.matmul(constant, u))  # (in, 1)
+        u = _unit(ops.matmul(ops.transpose(constant), v))  # (out, 1)
+        if training:
+            self.left_vector.assign(u[:, 0])
+        sigma = ops.sum(ops.matmul(matrix, u) * v)
+        return ops.cast(ops.cast(kernel, "float32") / sigma, kernel.dtype)
+
+    def compute_output_shape(self, kernel_shape):
+        return kernel_shape
+
+
+def _unit(vector):
+    return vector / ops.maximum(ops.norm(vector), 1e-12)

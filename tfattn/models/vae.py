@@ -1,0 +1,623 @@
+"""A variational autoencoder with attention."""
+
+import math
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from tfattn.layers import (
+    CouplingFlow,
+    PositionGate2D,
+    ResidualBlock2D,
+    SelfAttention2D,
+    UniformAttention2D,
+)
+from tfattn.layers.coupling_flow import standard_normal_log_density
+
+
+class AttentionControl(NamedTuple):
+    """How a trained attention layer is bent while an image is generated.
+
+    Attributes:
+        sharpness: Factor on the attention scores; 0 replaces the map by a uniform
+            one, large values by a hard choice.
+        strength: Factor on γ; 0 switches attention off.
+        key_mask: Boolean array, `True` where attention may look; `None` allows
+            every place. Its shape is that of the decoder's keys: (h/4, w/4) for
+            attention="self", (h/2, w/2) for attention="module", with (h, w) the
+            image's size.
+    """
+
+    sharpness: float = 1.0
+    strength: float = 1.0
+    key_mask: np.ndarray | None = None
+
+
+NO_CONTROL = AttentionControl()
+ATTENTION_LAYERS = {
+    # Spectral norm bounds a discriminator; a likelihood needs no such bound.
+    "self": lambda pool_size, name: SelfAttention2D(
+        "biggan", pool_size=pool_size, spectral_norm=False, name=name
+    ),
+    "module": lambda pool_size, name: PositionGate2D(name=name),
+    "residual": lambda pool_size, name: ResidualBlock2D(name=name),
+    "uniform": lambda pool_size, name: UniformAttention2D(name=name),
+    None: lambda pool_size, name: layers.Identity(name=name),
+}
+CONTROLLABLE = ("self", "module")
+
+
+@keras.saving.register_keras_serializable(package="tfattn")
+class AttentionVAE(keras.Model):
+    """Convolutional variational autoencoder with attention in encoder and decoder.
+
+    With x a binary image, z its latent vector and y an optional class:
+
+    1. encoder: q(z|x) = N(mean, diag(exp(log_variance))), from residual blocks at
+       (h/2, w/2) and (h/4, w/4) and attention at the latter
+    2. z = mean + exp(log_variance / 2) ⊙ ε, with ε standard normal
+    3. decoder: p(x|z) = Bernoulli(sigmoid(logits)) for each pixel, from residual
+       blocks at (h/4, w/4) and (h/2, w/2) and attention at the latter, its keys
+       pooled 2×2
+    4. prior: p(z), a `CouplingFlow`; the standard normal with `num_flow_layers=0`
+    5. evidence lower bound = log p(x|z) + log p(z) − log q(z|x) ≤ log p(x), summed
+       over pixels and latents, in nats per image
+
+    Training maximises the bound by plain `fit(x)`, or `fit((x, labels))` with
+    classes. Grey levels in [0, 1] are read as probabilities and drawn anew in each
+    step (dynamic binarisation); binary images are left as they are.
+
+    Source: Kingma & Welling, *Auto-Encoding Variational Bayes*, arXiv:1312.6114,
+    equation 10; Burda et al., *Importance Weighted Autoencoders*, arXiv:1509.00519,
+    equation 8.
+
+    Args:
+        image_shape: (h, w, c), h and w divisible by 4.
+        latent_dim: Number of latents, at least 2.
+        attention: `"self"` (`SelfAttention2D`), `"module"` (`AttentionModule` over
+            positions), or a control: `"residual"` and `"uniform"`, of the same
+            number of parameters as `"self"`, and `None`.
+        num_classes: Number of classes, or `None` for no class condition.
+        width: Channels at (h/2, w/2); twice as many at (h/4, w/4). At least 8.
+        num_flow_layers: Coupling layers of the prior.
+        entropy_weight: Nats of loss for each nat of mean entropy of the decoder's
+            self-attention map; above 0 it makes the map choose.
+        seed: Seed of the draws in training.
+
+    Call arguments:
+        inputs: Images (n, h, w, c), or with classes (images, labels (n,)).
+
+    Output:
+        Dictionary of `logits` (n, h, w, c), `reconstruction` = −log p(x|z) and
+        `kl` = log q(z|x) − log p(z) at a drawn z, both (n,), in nats.
+
+    Raises:
+        ValueError: For an argument outside the ranges above.
+    """
+
+    def __init__(
+        self,
+        image_shape=(28, 28, 1),
+        latent_dim=32,
+        attention="self",
+        num_classes=None,
+        width=32,
+        num_flow_layers=4,
+        entropy_weight=0.0,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _check_arguments(image_shape, latent_dim, attention, num_classes, width)
+        if entropy_weight and attention != "self":
+            raise ValueError(
+                'Only attention="self" has a map whose entropy can be weighted. '
+                f"Received: entropy_weight={entropy_weight}, attention={attention!r}"
+            )
+        self.image_shape = tuple(image_shape)
+        self.latent_dim = latent_dim
+        self.attention = attention
+        self.num_classes = num_classes
+        self.width = width
+        self.num_flow_layers = num_flow_layers
+        self.entropy_weight = entropy_weight
+        self.seed = seed
+
+        self.encoder = self._build_encoder()
+        self.decoder_features = self._build_decoder_features()
+        self.decoder_attention = ATTENTION_LAYERS[attention](2, "decoder_attention")
+        self.decoder_attention.build(self.decoder_features.output.shape)
+        self.decoder_image = self._build_decoder_image()
+        # Densities are differences of large numbers: never in half precision.
+        self.prior = CouplingFlow(num_flow_layers, dtype="float32", name="prior")
+        condition_shape = (None, num_classes) if num_classes else None
+        self.prior.build((None, latent_dim), condition_shape)
+
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
+        self.kl_tracker = keras.metrics.Mean(name="kl")
+        self._log_weights_function = None
+        self.built = True
+
+    # --- the networks ---------------------------------------------------------
+
+    def _inputs(self, shape):
+        """The input and, with classes, the one-hot label beside it."""
+        inputs = [keras.Input(shape)]
+        if self.num_classes:
+            inputs.append(keras.Input((self.num_classes,)))
+        return inputs
+
+    def _build_encoder(self):
+        inputs = self._inputs(self.image_shape)
+        x = layers.Conv2D(self.width, 5, strides=2, padding="same")(inputs[0])
+        x = _residual_block(x)  # (h/2, w/2, width)
+        x = layers.Activation("silu")(x)
+        x = layers.Conv2D(2 * self.width, 3, strides=2, padding="same")(x)
+        x = _residual_block(x)  # (h/4, w/4, 2*width)
+        x = ATTENTION_LAYERS[self.attention](1, "encoder_attention")(x)
+        x = layers.Flatten()(layers.Activation("silu")(x))
+        x = layers.Concatenate()([x, *inputs[1:]]) if self.num_classes else x
+        mean = layers.Dense(self.latent_dim, dtype="float32", name="mean")(x)
+        log_variance = layers.Dense(
+            self.latent_dim, dtype="float32", name="log_variance"
+        )(x)
+        return keras.Model(inputs, [mean, log_variance], name="encoder")
+
+    def _build_decoder_features(self):
+        h, w, _ = self.image_shape
+        inputs = self._inputs((self.latent_dim,))
+        x = layers.Concatenate()(inputs) if self.num_classes else inputs[0]
+        x = layers.Dense(h // 4 * (w // 4) * 2 * self.width)(x)
+        x = layers.Reshape((h // 4, w // 4, 2 * self.width))(x)
+        x = _residual_block(x)
+        x = layers.Conv2D(4 * self.width, 1)(layers.Activation("silu")(x))
+        x = DepthToSpace()(x)  # (h/2, w/2, width)
+        x = _residual_block(x)
+        return keras.Model(inputs, x, name="decoder_features")
+
+    def _build_decoder_image(self):
+        features = keras.Input(self.decoder_features.output.shape[1:])
+        x = layers.Activation("silu")(features)
+        x = layers.Conv2D(self.width, 3, padding="same")(x)
+        x = layers.Activation("silu")(DepthToSpace()(x))  # (h, w, width/4)
+        logits = layers.Conv2D(
+            self.image_shape[-1], 3, padding="same", dtype="float32", name="logits"
+        )(x)
+        return keras.Model(features, logits, name="decoder_image")
+
+    # --- the bound ------------------------------------------------------------
+
+    def call(self, inputs, training=None):
+        x, condition = self._split(inputs)
+        x = ops.cast(x, "float32")
+        # A draw leaves 0 and 1 as they are: uniform numbers lie in [0, 1).
+        draw = keras.random.uniform(ops.shape(x), seed=self.seed_generator)
+        x = ops.cast(draw < x, "float32")
+        mean, log_variance = self.encoder([x, *condition])
+        noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
+        z = mean + ops.exp(0.5 * log_variance) * noise
+        logits, entropy = self._decode_with_entropy(z, condition)
+        if self.entropy_weight:
+            self.add_loss(self.entropy_weight * entropy)
+        return {
+            "logits": logits,
+            "reconstruction": -bernoulli_log_density(x, logits),
+            "kl": gaussian_log_density(noise, log_variance)
+            - self.prior(z, *condition)[1],
+        }
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        self.reconstruction_tracker.update_state(y_pred["reconstruction"])
+        self.kl_tracker.update_state(y_pred["kl"])
+        loss = ops.mean(y_pred["reconstruction"] + y_pred["kl"])
+        return loss + sum(self.losses) if self.losses else loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return self.get_metrics_result()
+
+    @property
+    def metrics(self):
+        trackers = [self.reconstruction_tracker, self.kl_tracker]
+        return [*(m for m in super().metrics if m not in trackers), *trackers]
+
+    def _split(self, inputs):
+        """Images and a list that holds the one-hot labels where there are classes."""
+        if not self.num_classes:
+            return inputs, []
+        x, labels = inputs
+        return x, [ops.one_hot(ops.cast(labels, "int32"), self.num_classes)]
+
+    def _decode_with_entropy(self, z, condition):
+        features = self.decoder_features([z, *condition])
+        if not self.entropy_weight:
+            return self.decoder_image(self.decoder_attention(features)), None
+        features, weights = self.decoder_attention(
+            features, return_attention_scores=True
+        )
+        weights = ops.cast(weights, "float32")
+        entropy = -ops.sum(weights * ops.log(weights + 1e-12), axis=(-2, -1))
+        return self.decoder_image(features), ops.mean(entropy)
+
+    # --- using a trained model ------------------------------------------------
+
+    def encode(self, x, labels=None):
+        """Parameters of q(z|x).
+
+        Args:
+            x: Images (n, h, w, c) in [0, 1].
+            labels: Classes (n,), for a model with classes.
+
+        Returns:
+            `mean` and `log_variance`, each (n, latent_dim).
+        """
+        condition = self._condition(labels, len(x))
+        return self.encoder([self._checked_images(x), *condition])
+
+    def decode(self, z, labels=None, control=NO_CONTROL):
+        """Logits of the pixels.
+
+        Args:
+            z: Latents (n, latent_dim).
+            labels: Classes (n,), for a model with classes.
+            control: How the decoder's attention is bent, see `AttentionControl`.
+
+        Returns:
+            Logits (n, h, w, c).
+        """
+        if len(z.shape) != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"Expected latents of shape (n, {self.latent_dim}). "
+                f"Received: z of shape {tuple(z.shape)}"
+            )
+        z = ops.convert_to_tensor(z, dtype="float32")
+        condition = self._condition(labels, z.shape[0])
+        features = self.decoder_features([z, *condition])
+        if control is NO_CONTROL:
+            return self.decoder_image(self.decoder_attention(features))
+        if self.attention not in CONTROLLABLE:
+            raise ValueError(
+                f"Attention can be controlled in models with attention in "
+                f"{CONTROLLABLE}. Received: a model with attention={self.attention!r}"
+            )
+        step = 4 if self.attention == "self" else 2
+        expected = tuple(size // step for size in self.image_shape[:2])
+        if control.key_mask is not None and np.shape(control.key_mask) != expected:
+            raise ValueError(
+                f"Expected a key_mask of shape {expected}. "
+                f"Received: key_mask of shape {np.shape(control.key_mask)}"
+            )
+        return self.decoder_image(
+            self.decoder_attention(
+                features,
+                sharpness=control.sharpness,
+                strength=control.strength,
+                key_mask=control.key_mask,
+            )
+        )
+
+    def sample_latents(self, n, labels=None, seed=None):
+        """Draws n latents from the prior p(z): (n, latent_dim)."""
+        noise = keras.random.normal((n, self.latent_dim), seed=seed)
+        return self.prior.inverse(noise, *self._condition(labels, n))
+
+    def sample(self, n, labels=None, seed=None, control=NO_CONTROL):
+        """Draws images from the model.
+
+        Args:
+            n: Number of images.
+            labels: Classes (n,), for a model with classes.
+            seed: Integer; the same seed gives the same images.
+            control: As in `decode`.
+
+        Returns:
+            NumPy array (n, h, w, c) of pixel probabilities in [0, 1].
+        """
+        z = self.sample_latents(n, labels, seed)
+        return ops.convert_to_numpy(ops.sigmoid(self.decode(z, labels, control)))
+
+    def reconstruct(self, x, labels=None, control=NO_CONTROL):
+        """Decodes the mean of q(z|x): NumPy array of probabilities, shaped like x."""
+        mean, _ = self.encode(x, labels)
+        return ops.convert_to_numpy(ops.sigmoid(self.decode(mean, labels, control)))
+
+    def interpolate(self, x_from, x_to, num_steps, labels=None):
+        """Walks from one image to another.
+
+        The path is straight where the prior is a standard normal, that is after the
+        flow, so that it keeps to places that the prior knows.
+
+        Args:
+            x_from: Images (n, h, w, c) in [0, 1].
+            x_to: Images of the same shape.
+            num_steps: Number of images on each path, both ends included.
+            labels: Classes (n,) of both ends, for a model with classes.
+
+        Returns:
+            NumPy array (n, num_steps, h, w, c) of probabilities.
+        """
+        condition = self._condition(labels, len(x_from))
+        start, end = (
+            self.prior(self.encode(x, labels)[0], *condition)[0]
+            for x in (x_from, x_to)
+        )
+        steps = []
+        for t in np.linspace(0.0, 1.0, num_steps):
+            z = self.prior.inverse((1 - t) * start + t * end, *condition)
+            steps.append(ops.convert_to_numpy(ops.sigmoid(self.decode(z, labels))))
+        return np.stack(steps, axis=1)
+
+    def attention_maps(self, x, labels=None):
+        """The decoder's attention map while it reconstructs images.
+
+        Args:
+            x: Images (n, h, w, c) in [0, 1].
+            labels: Classes (n,), for a model with classes.
+
+        Returns:
+            NumPy array: for `attention="self"` (n, h/2, w/2, h/4, w/4), whose last
+            two axes sum to 1; for `"module"` (n, h/2, w/2, width), whose positions
+            sum to 1.
+
+        Raises:
+            ValueError: If the model has no map.
+        """
+        if self.attention not in CONTROLLABLE:
+            raise ValueError(
+                f"Maps exist for attention in {CONTROLLABLE}. Received: a model with "
+                f"attention={self.attention!r}"
+            )
+        mean, _ = self.encode(x, labels)
+        features = self.decoder_features([mean, *self._condition(labels, len(x))])
+        _, maps = self.decoder_attention(features, return_attention_scores=True)
+        return ops.convert_to_numpy(maps)
+
+    # --- measuring a trained model --------------------------------------------
+
+    def elbo(self, x, labels=None, num_samples=1, seed=0, batch_size=500):
+        """Evidence lower bound of binary images.
+
+        Args:
+            x: Binary images (n, h, w, c).
+            labels: Classes (n,), for a model with classes.
+            num_samples: Draws of z averaged over for each image.
+            seed: Integer seed of the draws.
+            batch_size: Images decoded at once.
+
+        Returns:
+            NumPy array (n,), nats per image.
+
+        Raises:
+            ValueError: If x is not binary or not of the model's size.
+        """
+        bound, _ = self._score(x, labels, num_samples, seed, batch_size)
+        return bound
+
+    def log_likelihood(
+        self, x, labels=None, num_samples=5000, seed=0, batch_size=500
+    ):
+        """Importance-weighted bound on log p(x), Burda et al., equation 8.
+
+            L_K = log (1/K) Σ_k p(x|z_k) p(z_k) / q(z_k|x),   z_k drawn from q(z|x)
+
+        L_1 is the evidence lower bound; L_K rises with K towards log p(x). Memory
+        does not grow with K: the sum is kept as a running log-sum-exp.
+
+        Args:
+            x: Binary images (n, h, w, c).
+            labels: Classes (n,), for a model with classes.
+            num_samples: K.
+            seed: Integer seed of the draws.
+            batch_size: Images decoded at once.
+
+        Returns:
+            NumPy array (n,), nats per image.
+
+        Raises:
+            ValueError: If x is not binary or not of the model's size.
+        """
+        _, bound = self._score(x, labels, num_samples, seed, batch_size)
+        return bound
+
+    def _score(self, x, labels, num_samples, seed, batch_size):
+        """Mean and log-mean-exp of the log weights of `num_samples` draws."""
+        x = self._checked_images(x)
+        if not np.all((x == 0) | (x == 1)):
+            raise ValueError(
+                "The bound is one on the probability of binary images. Expected "
+                "pixels 0 and 1, see tfattn.data.binarize. Received: values between, "
+                f"such as {x[(x != 0) & (x != 1)][0]}"
+            )
+        if num_samples < 1:
+            raise ValueError(
+                f"Expected num_samples >= 1. Received: num_samples={num_samples}"
+            )
+        n = len(x)
+        condition = self._condition(labels, n)
+        # Few images need many draws at once to fill a batch, and the reverse.
+        images = min(n, batch_size)
+        draws = min(num_samples, max(1, batch_size // images))
+        total, log_total = np.zeros(n), np.full(n, -np.inf)
+        seeds = keras.random.SeedGenerator(seed)
+        log_weights = self._compiled_log_weights()
+        for start in range(0, n, images):
+            part = slice(start, min(start + images, n))
+            given = [c[part] for c in condition]
+            mean, log_variance = self.encoder([x[part], *given])
+            for first in range(0, num_samples, draws):
+                count = min(draws, num_samples - first)
+                noise = keras.random.normal((count, *mean.shape), seed=seeds)
+                drawn = ops.convert_to_numpy(
+                    log_weights(x[part], given, mean, log_variance, noise)
+                ).astype("float64")
+                total[part] += drawn.sum(axis=0)
+                log_total[part] = np.logaddexp(
+                    log_total[part], np.logaddexp.reduce(drawn, axis=0)
+                )
+        return total / num_samples, log_total - math.log(num_samples)
+
+    def _compiled_log_weights(self):
+        """`_log_weights` compiled where the backend has a compiler, made once."""
+        if self._log_weights_function is None:
+            if keras.backend.backend() == "tensorflow":
+                import tensorflow as tf
+
+                self._log_weights_function = tf.function(
+                    self._log_weights, reduce_retracing=True
+                )
+            else:
+                self._log_weights_function = self._log_weights
+        return self._log_weights_function
+
+    def _log_weights(self, x, condition, mean, log_variance, noise):
+        """log p(x|z) + log p(z) − log q(z|x) at the draws of z that `noise`
+        (draws, n, latent_dim) gives: (draws, n)."""
+        draws, n, _ = ops.shape(noise)
+        z = mean + ops.exp(0.5 * log_variance) * noise  # (draws, n, latent_dim)
+        z = ops.reshape(z, (draws * n, self.latent_dim))
+        condition = [ops.tile(c, (draws, 1)) for c in condition]
+        logits = self.decoder_image(
+            self.decoder_attention(self.decoder_features([z, *condition]))
+        )
+        logits = ops.reshape(logits, (draws, n, *self.image_shape))
+        log_prior = ops.reshape(self.prior(z, *condition)[1], (draws, n))
+        return (
+            bernoulli_log_density(x, logits)
+            + log_prior
+            - gaussian_log_density(noise, log_variance)
+        )
+
+    # --- bad input ------------------------------------------------------------
+
+    def _checked_images(self, x):
+        x = np.asarray(x, dtype="float32")
+        if x.shape[1:] != self.image_shape:
+            raise ValueError(
+                f"Expected images of shape (n, {str(self.image_shape)[1:]}. "
+                f"Received: x of shape {x.shape}"
+            )
+        if not np.all((x >= 0) & (x <= 1)):
+            raise ValueError(
+                "Expected pixels in [0, 1] and no NaN. Received: values from "
+                f"{x.min()} to {x.max()}"
+            )
+        return x
+
+    def _condition(self, labels, n):
+        """One-hot labels in a list, empty for a model without classes."""
+        if (labels is None) != (self.num_classes is None):
+            raise ValueError(
+                "Expected labels exactly where the model has classes. Received: "
+                f"labels={labels!r} for a model with num_classes={self.num_classes}"
+            )
+        if labels is None:
+            return []
+        labels = np.asarray(labels)
+        if labels.shape != (n,) or not np.all(
+            (labels >= 0) & (labels < self.num_classes)
+        ):
+            raise ValueError(
+                f"Expected {n} labels from 0 to {self.num_classes - 1}. Received: "
+                f"labels of shape {labels.shape} with values {np.unique(labels)}"
+            )
+        return [np.eye(self.num_classes, dtype="float32")[labels]]
+
+    # A training that goes on from a file must go on with the same draws.
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        self.seed_generator.state.assign(np.array(store["seed_state"]))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "latent_dim": self.latent_dim,
+            "attention": self.attention,
+            "num_classes": self.num_classes,
+            "width": self.width,
+            "num_flow_layers": self.num_flow_layers,
+            "entropy_weight": self.entropy_weight,
+            "seed": self.seed,
+        }
+
+
+def bernoulli_log_density(x, logits):
+    """log p(x) of independent Bernoulli pixels, summed over the last three axes."""
+    log_density = x * logits - ops.softplus(logits)
+    return ops.sum(log_density, axis=(-3, -2, -1))
+
+
+def gaussian_log_density(noise, log_variance):
+    """log N(mean + σ·noise; mean, σ²), summed over the last axis."""
+    return standard_normal_log_density(noise) - 0.5 * ops.sum(log_variance, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="tfattn")
+class DepthToSpace(layers.Layer):
+    """Doubles height and width by unfolding four channels into a 2×2 block."""
+
+    def call(self, x):
+        _, h, w, c = x.shape
+        x = ops.reshape(x, (-1, h, w, 2, 2, c // 4))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, 2 * h, 2 * w, c // 4))
+
+    def compute_output_shape(self, input_shape):
+        b, h, w, c = input_shape
+        return (b, 2 * h, 2 * w, c // 4)
+
+
+def _residual_block(x):
+    """x + conv(silu(conv(silu(x)))), the last convolution starting small."""
+    channels = x.shape[-1]
+    y = layers.Activation("silu")(x)
+    y = layers.Conv2D(channels, 3, padding="same")(y)
+    y = layers.Activation("silu")(y)
+    y = layers.Conv2D(
+        channels,
+        3,
+        padding="same",
+        kernel_initializer=keras.initializers.VarianceScaling(0.1),
+    )(y)
+    return layers.Add()([x, y])
+
+
+def _check_arguments(image_shape, latent_dim, attention, num_classes, width):
+    if len(image_shape) != 3 or any(
+        not isinstance(size, int) or size < 1 for size in image_shape
+    ):
+        raise ValueError(
+            "Expected image_shape=(height, width, channels). "
+            f"Received: image_shape={image_shape}"
+        )
+    if image_shape[0] % 4 or image_shape[1] % 4:
+        raise ValueError(
+            "Expected height and width divisible by 4. "
+            f"Received: image_shape={tuple(image_shape)}"
+        )
+    if attention not in ATTENTION_LAYERS:
+        raise ValueError(
+            f"Expected attention in {list(ATTENTION_LAYERS)}. "
+            f"Received: attention={attention!r}"
+        )
+    for name, value, least in (
+        ("latent_dim", latent_dim, 2),
+        ("num_classes", 2 if num_classes is None else num_classes, 2),
+        ("width", width, 8),
+    ):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(
+                f"Expected `{name}` to be an integer >= {least}. "
+                f"Received: {name}={value!r}"
+            )
+    if width % 4:
+        raise ValueError(
+            f"Expected `width` to be divisible by 4. Received: width={width}"
+        )

@@ -1,0 +1,110 @@
+"""Every picture that is shown. Each function returns a matplotlib figure."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def _show(axes, image):
+    """Draws one image (h, w, c) in [0, 1], grey if c is 1, without ticks."""
+    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, "gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+
+
+def image_grid(images, row_titles=None, title=None, cell_size=0.6):
+    """A sheet of images.
+
+    Args:
+        images: Array (rows, columns, h, w, c) in [0, 1].
+        row_titles: Optional text for each row.
+        title: Optional text above the sheet.
+        cell_size: Side of an image in inches.
+
+    Returns:
+        Figure.
+    """
+    rows, columns = images.shape[:2]
+    margin = 1.6 if row_titles else 0.0
+    figure = Figure(
+        figsize=(columns * cell_size + margin, rows * cell_size + (0.4 if title else 0)),
+        layout="constrained",
+    )
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for row in range(rows):
+        for column in range(columns):
+            _show(grid[row, column], images[row, column])
+        if row_titles:
+            grid[row, 0].set_ylabel(
+                row_titles[row], rotation=0, ha="right", va="center", fontsize=9
+            )
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def attention_figure(images, maps, queries, title=None):
+    """Where chosen positions of images attend.
+
+    Args:
+        images: Array (n, h, w, c) in [0, 1].
+        maps: Attention maps (n, map_h, map_w, key_h, key_w) of these images.
+        queries: Positions (row, col) in the map, one column of pictures for each.
+        title: Optional text above the figure.
+
+    Returns:
+        Figure with a row for each image: the image, then for each query (the cross)
+        the image under its map, from dark (no weight) to yellow (the largest).
+    """
+    n, map_h, map_w = maps.shape[:3]
+    h, w = images.shape[1:3]
+    columns = 1 + len(queries)
+    figure = Figure(
+        figsize=(columns * 1.3, n * 1.3 + (0.4 if title else 0)), layout="constrained"
+    )
+    grid = figure.subplots(n, columns, squeeze=False)
+    for i in range(n):
+        _show(grid[i, 0], images[i])
+        for axes, (row, col) in zip(grid[i, 1:], queries, strict=True):
+            _show(axes, images[i])
+            axes.imshow(
+                maps[i, row, col],
+                "inferno",
+                vmin=0,
+                alpha=0.7,
+                extent=(-0.5, w - 0.5, h - 0.5, -0.5),
+            )
+            axes.plot(
+                (col + 0.5) * w / map_w - 0.5,
+                (row + 0.5) * h / map_h - 0.5,
+                "x",
+                color="cyan",
+                markersize=7,
+                markeredgewidth=2,
+            )
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def curves(series, x_label, y_label, title=None):
+    """Lines over a common axis.
+
+    Args:
+        series: Dictionary from a line's name to its values, one for each step from 1,
+            or to a pair (steps, values).
+        x_label: Text below.
+        y_label: Text at the side.
+        title: Optional text above.
+
+    Returns:
+        Figure.
+    """
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for name, values in series.items():
+        if not isinstance(values, tuple):
+            values = np.arange(1, len(values) + 1), values
+        axes.plot(*values, label=name)
+    axes.set(xlabel=x_label, ylabel=y_label, title=title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
