@@ -134,10 +134,10 @@ class FakeTfds(types.ModuleType):
             raise self.failures.pop(0)
         images = np.zeros((2, 28, 28, 1), np.uint8)
         images[1] = self.maximum
-        content = {"image": images}
-        if name != "binarized_mnist":
-            content["label"] = np.array([3, 4], np.int32)
-        return [content for _ in split]
+        labels = {"train": [3, 4], "test": [5, 6]}
+        if name == "binarized_mnist":
+            return [{"image": images} for _ in split]
+        return [{"image": images, "label": np.array(labels[s], "int32")} for s in split]
 
     def as_numpy(self, content):
         return content
@@ -317,6 +317,7 @@ def test_digits_are_the_enlarged_originals(loaded):
             theirs[original.target == k].mean(axis=0),
             atol=0.06,
         )
+    np.testing.assert_array_equal(np.rint(255 * images) / np.float32(255), images)
     # Enlarged smoothly: repeated pixels would make most neighbours equal.
     inked = images[:, :, :-1] > 0.1
     assert (np.diff(images, axis=2)[inked] == 0).mean() < 0.4
@@ -355,7 +356,8 @@ def test_scale_and_labels_of_prepared_sets(cache, fake_tfds, offline, name, maxi
             assert dataset.y_train is None and dataset.y_test is None
         else:
             assert dataset.y_test.dtype == np.int64
-            assert dataset.y_test.tolist() == [3, 4]
+            assert dataset.y_train.tolist() == [3, 4]
+            assert dataset.y_test.tolist() == [5, 6]
     assert fake_tfds.loaded == [name]
     assert not offline  # a prepared set asks no host
 
@@ -369,9 +371,10 @@ def test_downloaded_files_are_prepared_without_network(
     assert not offline
 
 
-def test_download_without_its_info_file_does_not_count(cache, fake_tfds, offline):
+@pytest.mark.parametrize("missing", ["", ".INFO"])
+def test_file_and_info_file_belong_together(cache, fake_tfds, offline, missing):
     path = fake_tfds.place_download("mnist", fake_tfds.payload)
-    path.with_name(path.name + ".INFO").unlink()
+    path.with_name(path.name + missing).unlink()
     with pytest.raises(data.DataUnavailableError, match="out of reach"):
         data.load("mnist")
     assert offline == ["https://images.invalid/train.gz"]
@@ -575,6 +578,7 @@ def test_unwritable_cache_is_said_and_survived(tmp_path, monkeypatch, tiny):
     with pytest.warns(data.CacheWarning, match="file") as caught:
         assert data.load("digits").y_train.tolist() == list(range(7))
     assert "TFATTN_CACHE" in str(caught[-1].message)
+    assert caught[-1].filename == __file__
 
 
 def test_interrupted_writing_leaves_the_old_file(cache, tiny, monkeypatch):
@@ -801,6 +805,13 @@ def test_binarize_draws_with_the_given_probability():
     # Pixels are drawn one by one: neighbours do not agree more often than by chance.
     half = drawn[2]
     assert abs((half[1:] == half[:-1]).mean() - 0.5) < 5 * 0.5 / np.sqrt(n)
+
+
+def test_binarize_never_draws_the_impossible(monkeypatch):
+    # The generator can return 0 itself, about three times in MNIST's 47 million pixels.
+    zeros = types.SimpleNamespace(random=lambda shape, dtype: np.zeros(shape, dtype))
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: zeros)
+    assert data.binarize(np.array([0.0, 1.0]), seed=0).tolist() == [0, 1]
 
 
 def test_binarize_depends_on_the_seed_alone():

@@ -81,8 +81,8 @@ def train(arguments):
         "epochs": arguments.epochs,
         "seed": arguments.seed,
     }
-    _open_run(run, config, arguments.resume)
     dataset = data.load(name, fallback=None if arguments.data else "digits")
+    _open_run(run, config, arguments.resume)
     print(f"data: {dataset.name}, {dataset.source}", flush=True)
     if dataset.name != name:
         print(f"\n*** {name} COULD NOT BE HAD. THIS RUN TRAINS ON {dataset.name}. ***\n")

@@ -89,8 +89,8 @@ class Dataset:
 def load(name: str, fallback: str | None = None) -> Dataset:
     """Load a data set by name.
 
-    The order of the images is fixed: that of tensorflow-datasets, which differs from
-    the original MNIST files, or that of the package the set is embedded in.
+    The order of the images is always the same. For the MNIST family it is the order
+    of tensorflow-datasets, not that of the original files.
 
     * `binarized_mnist` is Larochelle's fixed binarisation, for likelihoods comparable
       with published ones. Its 10 000 validation images are left out of both arrays.
@@ -370,8 +370,10 @@ def _from_digits() -> dict[str, np.ndarray]:
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
-    images = resize(digits.images / 16, (len(digits.images), 28, 28), order=3)
-    images = np.rint(255 * images.clip(0, 1)).astype(np.uint8)[..., np.newaxis]
+    # Cubic interpolation overshoots; `clip` keeps to the range of the input, [0, 1].
+    shape = (len(digits.images), 28, 28)
+    images = resize(digits.images / 16, shape, order=3, clip=True)
+    images = np.rint(255 * images).astype(np.uint8)[..., np.newaxis]
     labels = digits.target.astype(np.int64)
     x_train, x_test, y_train, y_test = train_test_split(
         images, labels, test_size=297, random_state=0, stratify=labels

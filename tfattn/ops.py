@@ -23,6 +23,9 @@ def masked_softmax(scores, axis=-1, mask=None):
     Returns:
         Tensor of the shape and type of `scores`.
     """
+    if not isinstance(axis, int):
+        # Keras takes no negative numbers in a tuple of axes.
+        axis = tuple(a % len(scores.shape) for a in axis)
     scores32 = ops.cast(scores, "float32")
     if mask is None:
         return ops.cast(ops.softmax(scores32, axis=axis), scores.dtype)

@@ -1,0 +1,76 @@
+import checks
+import numpy as np
+import pytest
+
+from tfattn.layers import CouplingFlow
+
+
+def built(num_layers, size, condition_size=None):
+    flow = CouplingFlow(num_layers, units=8)
+    flow.build(
+        (None, size), None if condition_size is None else (None, condition_size)
+    )
+    rng = np.random.default_rng(1)
+    for variable in flow.trainable_variables:
+        variable.assign(rng.normal(0, 0.5, variable.shape))
+    return flow
+
+
+def test_starts_as_the_standard_normal():
+    flow = CouplingFlow(4)
+    z = checks.images((7, 5))
+    u, log_density = flow(z)
+    np.testing.assert_allclose(np.sort(checks.numpy_of(u)), np.sort(z), atol=1e-6)
+    expected = -0.5 * (z**2 + np.log(2 * np.pi)).sum(axis=1)
+    np.testing.assert_allclose(checks.numpy_of(log_density), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 5, 6])
+@pytest.mark.parametrize("num_layers", [0, 1, 3, 4])
+def test_inverse_undoes_the_flow(size, num_layers):
+    flow = built(num_layers, size, condition_size=3)
+    z, condition = checks.images((7, size)), checks.images((7, 3), seed=1)
+    u, _ = flow(z, condition)
+    back = checks.numpy_of(flow.inverse(u, condition))
+    np.testing.assert_allclose(back, z, atol=1e-4)
+
+
+def test_log_density_is_the_change_of_variables():
+    """log |det du/dz| by finite differences of all five coordinates."""
+    flow = built(3, 5)
+    z = checks.images((1, 5))
+    step = 1e-2
+    columns = [
+        (
+            checks.numpy_of(flow(z + step * unit)[0])
+            - checks.numpy_of(flow(z - step * unit)[0])
+        )[0]
+        / (2 * step)
+        for unit in np.eye(5, dtype="float32")
+    ]
+    u, log_density = flow(z)
+    base = -0.5 * (checks.numpy_of(u) ** 2 + np.log(2 * np.pi)).sum()
+    expected = base + np.log(abs(np.linalg.det(np.array(columns))))
+    np.testing.assert_allclose(checks.numpy_of(log_density)[0], expected, atol=2e-3)
+
+
+def test_density_integrates_to_one():
+    flow = built(4, 2)
+    grid = np.linspace(-12, 12, 481)
+    z = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2).astype("float32")
+    density = np.exp(checks.numpy_of(flow(z)[1]))
+    np.testing.assert_allclose(density.sum() * (grid[1] - grid[0]) ** 2, 1, atol=0.02)
+
+
+def test_condition_changes_the_density():
+    flow = built(2, 4, condition_size=3)
+    z = checks.images((1, 4))
+    first, second = (flow(z, np.eye(3, dtype="float32")[i : i + 1])[1] for i in (0, 1))
+    assert abs(float(first[0]) - float(second[0])) > 1e-3
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="num_layers=-1"):
+        CouplingFlow(-1)
+    with pytest.raises(ValueError, match=r"at least 2.*\(None, 1\)"):
+        CouplingFlow(2).build((None, 1))
