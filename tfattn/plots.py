@@ -108,3 +108,42 @@ def curves(series, x_label, y_label, title=None):
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+def weight_figure(images, maps, column_titles=None, title=None):
+    """Where weights lie on images.
+
+    Args:
+        images: Array (n, h, w, c) in [0, 1].
+        maps: Weights (n, columns, map_h, map_w) of these images; each is scaled to
+            its own largest entry.
+        column_titles: Optional text above each map.
+        title: Optional text above the figure.
+
+    Returns:
+        Figure with a row for each image: the image, then the image under each of its
+        maps, from dark (no weight) to yellow (the largest).
+    """
+    n, columns = maps.shape[:2]
+    h, w = images.shape[1:3]
+    figure = Figure(
+        figsize=((1 + columns) * 1.3, n * 1.3 + (0.4 if title else 0)),
+        layout="constrained",
+    )
+    grid = figure.subplots(n, 1 + columns, squeeze=False)
+    for i in range(n):
+        _show(grid[i, 0], images[i])
+        for axes, weights in zip(grid[i, 1:], maps[i], strict=True):
+            _show(axes, images[i])
+            axes.imshow(
+                weights,
+                "inferno",
+                vmin=0,
+                alpha=0.7,
+                extent=(-0.5, w - 0.5, h - 0.5, -0.5),
+            )
+    for axes, text in zip(grid[0, 1:], column_titles or (), strict=False):
+        axes.set_title(text, fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure

@@ -190,6 +190,16 @@ class AttentionVAE(keras.Model):
 
     # --- the bound ------------------------------------------------------------
 
+    def fit(self, x=None, *args, **kwargs):
+        """`keras.Model.fit`; arrays are checked before training starts."""
+        if isinstance(x, np.ndarray):
+            self._checked_images(x)
+            self._condition(None, len(x))
+        elif isinstance(x, tuple | list) and len(x) == 2:
+            self._checked_images(x[0])
+            self._condition(x[1], len(x[0]))
+        return super().fit(x, *args, **kwargs)
+
     def call(self, inputs, training=None):
         x, condition = self._split(inputs)
         x = ops.cast(x, "float32")
@@ -517,6 +527,10 @@ class AttentionVAE(keras.Model):
         if labels is None:
             return []
         labels = np.asarray(labels)
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"Expected integer labels. Received: labels of type {labels.dtype}"
+            )
         if labels.shape != (n,) or not np.all(
             (labels >= 0) & (labels < self.num_classes)
         ):

@@ -1,0 +1,80 @@
+"""Writes README's table of results, and its picture, from the results files.
+
+    python benchmarks/write_readme.py
+"""
+
+import json
+import re
+from pathlib import Path
+
+from tfattn import data, plots
+from tfattn.models import load_pretrained, pretrained_results
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def results_block():
+    """The lines between README's two markers."""
+    dynamic = pretrained_results("vae_mnist")
+    static = json.loads((RESULTS / "vae_binarized_mnist.json").read_text())
+    throughput = json.loads((RESULTS / "vae_throughput.json").read_text())
+    speed = throughput["images_per_second"]["tfattn"]["median"]
+    ratio = throughput["ratio"]
+    lines = [
+        "Attention VAE, negative log-likelihood bounds of the test set in nats per "
+        "image (lower is better), with the 95 % interval over images:",
+        "",
+        "| | dynamic binarisation | static binarisation |",
+        "|---|---|---|",
+    ]
+    names = {"negative_elbo": "evidence lower bound"}
+    for key in dynamic:
+        if match := re.fullmatch(r"negative_log_likelihood_(\d+)", key):
+            names[key] = f"importance-weighted, {match[1]} samples"
+    for key, words in names.items():
+        lines.append(f"| {words} | {_cell(dynamic[key])} | {_cell(static[key])} |")
+    for key, words in (("active_units", "active latents"), ("epochs", "epochs")):
+        lines.append(f"| {words} | {dynamic[key]} | {static[key]} |")
+    minutes = [f"{r['training_seconds'] / 60:.0f}" for r in (dynamic, static)]
+    lines += [
+        f"| minutes of training on {dynamic['machine']} | {' | '.join(minutes)} |",
+        "",
+        f"Protocols. Dynamic: {dynamic['protocol']}. Static: {static['protocol']}. "
+        "Subsets are seeded random draws. The two columns must not be compared with "
+        "each other.",
+        "",
+        f"Training speed: {speed:.0f} images/s, {ratio['median']:.2f} times "
+        f"({ratio['lowest']:.2f} to {ratio['highest']:.2f}) that of the same network "
+        f"in a custom `train_step` ({throughput['protocol']}).",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(estimate):
+    return (
+        f"{estimate['value']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f}), "
+        f"{estimate['num_images']} images"
+    )
+
+
+def write_block(readme):
+    pattern = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
+    return pattern.sub(lambda m: f"{m[1]}{results_block()}\n{m[2]}", readme)
+
+
+def draw(folder):
+    """Samples of the shipped model, and where its decoder looks."""
+    vae = load_pretrained("vae_mnist")
+    samples = vae.sample(60, seed=0).reshape(4, 15, *vae.image_shape)
+    plots.image_grid(samples).savefig(folder / "samples.png", dpi=80)
+    x = data.binarize(data.load("mnist").x_test[:3], seed=0)
+    plots.attention_figure(
+        vae.reconstruct(x), vae.attention_maps(x), [(3, 7), (7, 4), (7, 10), (11, 7)]
+    ).savefig(folder / "attention.png", dpi=80)
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(write_block(readme.read_text()))
+    draw(ROOT / "docs")

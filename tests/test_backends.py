@@ -1,0 +1,41 @@
+"""The same layers and numbers on JAX and torch, each where it is installed.
+
+The layers' own tests compare with NumPy; they run again in a process of each backend.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+TESTS = Path(__file__).parent
+LANE = [
+    "layers",
+    "test_ops.py",
+    "test_kill_matrix.py",
+    "models/test_vae.py::test_log_weights_equal_loops",
+    "models/test_vae.py::test_fit_lowers_the_loss",
+    "models/test_vae.py::test_fit_with_classes",
+    "models/test_vae.py::test_save_and_load_without_custom_objects",
+    "models/test_vae.py::test_attention_control",
+]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="already in a lane")
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_lane(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:nbmake", "-o", "addopts="]
+        + [str(TESTS / name) for name in LANE],
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
+    assert " passed" in result.stdout

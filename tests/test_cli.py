@@ -1,0 +1,210 @@
+"""The command line as a user runs it: separate processes, real run folders."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import on_tensorflow
+
+from tfattn import cli
+
+pytestmark = on_tensorflow
+
+
+def start(*arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfattn.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def history(run):
+    with (run / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Three epochs on the embedded digits, not interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    code, out, err = finish(
+        start("train", "vae", "--data", "digits", "--epochs", 3, "--out", folder)
+    )
+    assert code == 0, err
+    assert "epoch 3/3" in out and "min left" in out and "95 % interval" in out
+    return folder
+
+
+def test_run_folder_is_complete(run):
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "attention.png",
+        "config.json",
+        "history.csv",
+        "metrics.json",
+        "model.keras",
+        "samples.png",
+    }
+    result = json.loads((run / "metrics.json").read_text())
+    assert result["data"] == "digits" and result["seed"] == 0
+    assert result["versions"]["keras"] and "drawn once" in result["protocol"]
+    assert result["negative_elbo"]["num_images"] == 297
+    assert [row["epoch"] for row in history(run)] == ["0", "1", "2"]
+    for name in ("samples.png", "attention.png"):
+        assert (run / name).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_killed_training_resumes_to_the_same_result(run, tmp_path):
+    folder = tmp_path / "killed"
+    arguments = ("train", "vae", "--data", "digits", "--epochs", 3, "--out", folder)
+    process = start(*arguments)
+    for line in process.stdout:
+        if line.startswith("epoch 1/3"):
+            break
+    time.sleep(0.5)  # into the second epoch
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "model.keras").exists()
+
+    code, _, err = finish(start(*arguments))
+    assert code != 0 and "already holds a run" in err and "Traceback" not in err
+    code, _, err = finish(start(*arguments[:-4], "--epochs", 4, "--out", folder, "--resume"))
+    assert code != 0 and "'epochs': 3" in err
+
+    code, out, err = finish(start(*arguments, "--resume"))
+    assert code == 0, err
+    assert "going on after epoch" in out
+    whole, resumed = history(run), history(folder)
+    assert [row["epoch"] for row in resumed] == ["0", "1", "2"]
+    np.testing.assert_allclose(
+        [float(row["loss"]) for row in resumed],
+        [float(row["loss"]) for row in whole],
+        rtol=1e-4,
+    )
+    values = [
+        json.loads((f / "metrics.json").read_text())["negative_elbo"]["value"]
+        for f in (run, folder)
+    ]
+    np.testing.assert_allclose(*values, rtol=1e-4)
+
+
+def test_evaluate_and_sample(run, tmp_path):
+    cli.main(
+        ["evaluate", str(run), "--num-samples", "4"]
+        + ["--subset-size", "20", "--subset-num-samples", "16"]
+    )
+    result = json.loads((run / "metrics.json").read_text())
+    assert result["negative_log_likelihood_4"]["num_images"] == 297
+    assert result["negative_log_likelihood_16"]["num_images"] == 20
+    bound = result["negative_log_likelihood_4"]["value"]
+    assert bound < result["negative_elbo"]["value"]
+    out = tmp_path / "sheet.png"
+    cli.main(["sample", str(run), "--num-images", "13", "--out", str(out)])
+    first = out.read_bytes()
+    cli.main(["sample", str(run), "--num-images", "13", "--out", str(out)])
+    assert out.read_bytes() == first
+    cli.main(
+        ["sample", str(run), "--num-images", "13", "--seed", "1", "--out", str(out)]
+    )
+    assert out.read_bytes() != first
+
+
+def test_without_a_network_the_default_falls_back_visibly(tmp_path):
+    """No prepared data, no cache: a notice in seconds, and the digits."""
+    offline = (
+        "import sys, socket\n"
+        "def refuse(*a, **k): raise OSError('no network')\n"
+        "socket.getaddrinfo = socket.create_connection = refuse\n"
+        "from tfattn import cli\n"
+        "cli.main(sys.argv[1:])\n"
+    )
+    environment = {
+        **os.environ,
+        "TFDS_DATA_DIR": str(tmp_path / "tfds"),
+        "TFATTN_CACHE": str(tmp_path / "cache"),
+    }
+
+    def offline_run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", offline, "train", "vae", "--epochs", "1"]
+            + ["--out", str(tmp_path / "run"), *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=300,
+        )
+
+    asked = offline_run("--data", "mnist")
+    assert asked.returncode != 0 and "'mnist' is not available" in asked.stderr
+    assert "Traceback" not in asked.stderr
+    assert not (tmp_path / "run").exists()
+    default = offline_run()
+    assert default.returncode == 0, default.stderr
+    assert "mnist COULD NOT BE HAD. THIS RUN TRAINS ON digits" in default.stdout
+    result = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert result["data"] == "digits"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "vae", "--epochs", "0"], "--epochs >= 1"),
+        (["train", "vae", "--data", "faces"], "divisible by 4"),
+        (["train", "vae", "--data", "digits", "--resume"], "run to resume"),
+        (["evaluate", "nothing"], "finished run with model.keras in nothing"),
+        (["sample", "nothing"], "finished run"),
+        (["sample", "nothing", "--num-images", "0"], "--num-images >= 1"),
+    ],
+)
+def test_bad_arguments(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=words):
+        cli.main(arguments)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+
+    def fail(part):
+        part.write_text("half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        cli.write_whole(path, fail)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_order_of_batches_depends_on_seed_and_epoch_alone():
+    x = np.arange(10)[:, None]
+    batches = cli.EpochBatches(x, 4, seed=0)
+
+    def epoch():
+        return np.concatenate([batches[i][0] for i in range(len(batches))]).ravel()
+
+    first = epoch()
+    assert len(batches) == 2 and len(set(first)) == 8
+    batches.on_epoch_end()
+    second = epoch()
+    assert np.any(first != second)
+    again = cli.EpochBatches(x, 4, seed=0)
+    again.start_epoch(1)
+    assert np.array_equal(np.concatenate([again[0][0], again[1][0]]).ravel(), second)
+    batches.start_epoch(0)
+    np.testing.assert_array_equal(epoch(), first)

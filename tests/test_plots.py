@@ -1,0 +1,43 @@
+import numpy as np
+
+from tfattn import plots
+
+
+def drawn(figure):
+    """Saves the figure to memory, which is where bad arrays raise."""
+    figure.canvas.draw()
+    return figure.axes
+
+
+def test_image_grid_keeps_rows_and_columns():
+    images = np.zeros((2, 3, 5, 7, 1), "float32")
+    images[1, 0] = 1
+    axes = drawn(plots.image_grid(images, row_titles=["a", "b"], title="t"))
+    assert len(axes) == 6
+    assert axes[3].images[0].get_array().min() == 1
+    assert axes[3].get_ylabel() == "b"
+    assert axes[0].images[0].get_array().shape == (5, 7)
+
+
+def test_attention_figure_puts_the_cross_on_the_query():
+    images = np.zeros((2, 8, 12, 3), "float32")
+    maps = np.random.default_rng(0).random((2, 4, 6, 2, 3))
+    axes = drawn(plots.attention_figure(images, maps, [(0, 0), (3, 5)]))
+    assert len(axes) == 6
+    # Map cell (3, 5) of 4×6 covers pixels 6-7 and 10-11: its centre is (6.5, 10.5).
+    x, y = axes[2].lines[0].get_data()
+    assert (x[0], y[0]) == (10.5, 6.5)
+    np.testing.assert_array_equal(axes[5].images[1].get_array(), maps[1, 3, 5])
+
+
+def test_weight_figure():
+    images = np.zeros((2, 8, 12, 1), "float32")
+    maps = np.random.default_rng(0).random((2, 3, 4, 6))
+    axes = drawn(plots.weight_figure(images, maps, column_titles=["a", "b", "c"]))
+    assert len(axes) == 8 and axes[1].get_title() == "a"
+    np.testing.assert_array_equal(axes[6].images[1].get_array(), maps[1, 1])
+
+
+def test_curves():
+    axes = drawn(plots.curves({"a": [3, 1], "b": ([5, 9], [2, 4])}, "x", "y", "t"))[0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[1, 2], [5, 9]]

@@ -1,0 +1,66 @@
+"""Published numbers against the files and the weights that they come from."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfattn import data
+from tfattn.models import load_pretrained, pretrained, pretrained_results
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_readme_says_what_the_results_say():
+    path = ROOT / "benchmarks" / "write_readme.py"
+    spec = importlib.util.spec_from_file_location("write_readme", path)
+    write_readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(write_readme)
+    readme = (ROOT / "README.md").read_text()
+    assert write_readme.write_block(readme) == readme
+    assert "importance-weighted, 5000 samples" in readme
+
+
+def test_shipped_vae_reaches_its_published_bound():
+    """On a seeded subset, within the subset's own error of the published mean."""
+    published = pretrained_results("vae_mnist")
+    try:
+        x = data.load("mnist").x_test
+    except data.DataUnavailableError as error:
+        pytest.skip(str(error))
+    x = data.binarize(x, seed=0)
+    subset = np.random.default_rng(1).permutation(len(x))[:2000]
+    bounds = -load_pretrained("vae_mnist").elbo(x[subset], seed=1)
+    margin = 2.6 * bounds.std() / np.sqrt(len(bounds))
+    assert abs(bounds.mean() - published["negative_elbo"]["value"]) < margin
+    assert published["negative_elbo"]["num_images"] == 10_000
+    assert published["negative_elbo"]["value"] <= 88.5
+    assert published["negative_log_likelihood_5000"]["value"] <= 84.8
+
+
+def test_damaged_weights_are_refused(tmp_path, monkeypatch):
+    for path in pretrained.WEIGHTS.glob("vae_mnist.*"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
+    assert load_pretrained("vae_mnist").image_shape == (28, 28, 1)
+    weights = tmp_path / "vae_mnist.weights.h5"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged. Expected sha256"):
+        load_pretrained("vae_mnist")
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match=r"one of \['vae_mnist'\].*'vae'"):
+        load_pretrained("vae")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("**/results/*.json")), ids=lambda p: p.name
+)
+def test_results_state_their_protocol(path):
+    assert "protocol" in json.dumps(json.loads(path.read_text()))

@@ -1,0 +1,63 @@
+"""Models that the project has trained and measured, with their weights."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from tfattn.models.vae import AttentionVAE
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+MODELS = {"vae_mnist": AttentionVAE}
+
+
+def load_pretrained(name):
+    """A trained model from the weights inside the package.
+
+    The model is built from its constructor arguments; only arrays are read from the
+    weights file, whose sha256 is checked first. How it was trained and what it scores
+    stands in `weights/<name>.json`, see `pretrained_results`.
+
+    Args:
+        name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If there is no such model, or if its file is damaged.
+    """
+    description = _describe(name)
+    weights = WEIGHTS / f"{name}.weights.h5"
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if found != description["sha256"]:
+        raise ValueError(
+            f"{weights} is damaged. Expected sha256 {description['sha256']}. "
+            f"Received: {found}. Installing tfattn again mends it."
+        )
+    model = MODELS[name](**description["arguments"])
+    model.load_weights(weights)
+    return model
+
+
+def pretrained_results(name):
+    """How a model of `load_pretrained` was trained and what it scores.
+
+    Args:
+        name: As for `load_pretrained`.
+
+    Returns:
+        Dictionary: data set, protocol, seed, versions and measured numbers.
+
+    Raises:
+        ValueError: If there is no such model.
+    """
+    return _describe(name)["results"]
+
+
+def _describe(name):
+    if name not in MODELS:
+        raise ValueError(
+            f"Expected the name of a trained model, one of {sorted(MODELS)}. "
+            f"Received: name={name!r}"
+        )
+    return json.loads((WEIGHTS / f"{name}.json").read_text())
