@@ -1,6 +1,6 @@
 """Puts the model of a measured run into the package.
 
-    python benchmarks/ship_weights.py runs/vae_mnist vae_mnist
+python benchmarks/ship_weights.py runs/vae_mnist vae_mnist
 """
 
 import hashlib

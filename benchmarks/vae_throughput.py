@@ -53,9 +53,7 @@ class CustomTrainStep(keras.Model):
             mean, log_variance = vae.encoder([x])
             noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
             z = mean + ops.exp(0.5 * log_variance) * noise
-            logits = vae.decoder_image(
-                vae.decoder_attention(vae.decoder_features([z]))
-            )
+            logits = vae.decoder_image(vae.decoder_attention(vae.decoder_features([z])))
             reconstruction = ops.mean(
                 ops.sum(
                     keras.losses.binary_crossentropy(x, logits, from_logits=True),
@@ -94,7 +92,8 @@ def main():
         name: [len(x) / s for s in measured] for name, measured in seconds.items()
     }
     ratios = [
-        a / b for a, b in zip(speeds["tfattn"], speeds["custom train_step"], strict=True)
+        a / b
+        for a, b in zip(speeds["tfattn"], speeds["custom train_step"], strict=True)
     ]
     result = {
         "protocol": (

@@ -1,6 +1,6 @@
 """Writes README's table of results, and its picture, from the results files.
 
-    python benchmarks/write_readme.py
+python benchmarks/write_readme.py
 """
 
 import json

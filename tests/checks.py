@@ -43,7 +43,9 @@ def constant_value_gives_constant_output(make):
     layer.value_kernel.assign(np.zeros((16, 16)))
     layer.value_bias.assign(bias)
     x = images()
-    np.testing.assert_allclose(numpy_of(layer(x)) - x, np.broadcast_to(0.7 * bias, x.shape), atol=1e-5)
+    np.testing.assert_allclose(
+        numpy_of(layer(x)) - x, np.broadcast_to(0.7 * bias, x.shape), atol=1e-5
+    )
 
 
 def permuted_pixels_permute_output(make):
@@ -66,7 +68,11 @@ def far_pixel_moves_output(make):
 
 
 def equals_pixel_loop(make):
-    for arguments in ({"variant": "article"}, {"variant": "paper"}, {"variant": "biggan"}):
+    for arguments in (
+        {"variant": "article"},
+        {"variant": "paper"},
+        {"variant": "biggan"},
+    ):
         layer = built(make, **arguments)
         y, maps = layer(images(), return_attention_scores=True)
         expected_y, expected_maps = reference.self_attention_2d(

@@ -75,9 +75,7 @@ def self_attention_2d(
             for col in range(key_w):
                 keys[row, col] = pooled("key", x[b], row, col)
                 values[row, col] = pooled("value", x[b], row, col)
-        allowed = [
-            place for place in keys if key_mask is None or key_mask[place]
-        ]
+        allowed = [place for place in keys if key_mask is None or key_mask[place]]
         for row in range(h):
             for col in range(w):
                 query = project("query", x[b, row, col])
@@ -93,9 +91,7 @@ def self_attention_2d(
                     attended += share * values[place]
                 if "output_kernel" in weights:
                     attended = project("output", attended)
-                y[b, row, col] = (
-                    x[b, row, col] + strength * weights["gamma"] * attended
-                )
+                y[b, row, col] = x[b, row, col] + strength * weights["gamma"] * attended
     return y, maps
 
 

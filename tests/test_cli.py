@@ -82,7 +82,9 @@ def test_killed_training_resumes_to_the_same_result(run, tmp_path):
 
     code, _, err = finish(start(*arguments))
     assert code != 0 and "already holds a run" in err and "Traceback" not in err
-    code, _, err = finish(start(*arguments[:-4], "--epochs", 4, "--out", folder, "--resume"))
+    code, _, err = finish(
+        start(*arguments[:-4], "--epochs", 4, "--out", folder, "--resume")
+    )
     assert code != 0 and "'epochs': 3" in err
 
     code, out, err = finish(start(*arguments, "--resume"))

@@ -14,7 +14,9 @@ def test_masked_softmax_by_hand():
     )
     mask = np.array([[True, True, False]])
     np.testing.assert_allclose(
-        checks.numpy_of(masked_softmax(scores, mask=mask)), [[1 / 3, 2 / 3, 0]], rtol=1e-6
+        checks.numpy_of(masked_softmax(scores, mask=mask)),
+        [[1 / 3, 2 / 3, 0]],
+        rtol=1e-6,
     )
 
 

@@ -85,7 +85,9 @@ def train(arguments):
     _open_run(run, config, arguments.resume)
     print(f"data: {dataset.name}, {dataset.source}", flush=True)
     if dataset.name != name:
-        print(f"\n*** {name} COULD NOT BE HAD. THIS RUN TRAINS ON {dataset.name}. ***\n")
+        print(
+            f"\n*** {name} COULD NOT BE HAD. THIS RUN TRAINS ON {dataset.name}. ***\n"
+        )
 
     keras.utils.set_random_seed(arguments.seed)
     model = AttentionVAE(
@@ -238,7 +240,9 @@ def evaluate(arguments):
         parts = []
         for start in range(0, len(images), 100):
             part = images[start : start + 100]
-            parts.append(model.log_likelihood(part, num_samples=num_samples, seed=start))
+            parts.append(
+                model.log_likelihood(part, num_samples=num_samples, seed=start)
+            )
             progress.add(len(part))
         bounds[f"negative_log_likelihood_{num_samples}"] = metrics.mean_estimate(
             -np.concatenate(parts)
@@ -252,7 +256,9 @@ def evaluate(arguments):
 def sample(arguments):
     """`tfattn sample RUN`: a sheet of new images."""
     if arguments.num_images < 1:
-        raise ValueError(f"Expected --num-images >= 1. Received: {arguments.num_images}")
+        raise ValueError(
+            f"Expected --num-images >= 1. Received: {arguments.num_images}"
+        )
     model, _ = _load_run(arguments.run)
     columns = min(10, arguments.num_images)
     rows = -(-arguments.num_images // columns)

@@ -23,16 +23,19 @@ def masked_softmax(scores, axis=-1, mask=None):
     Returns:
         Tensor of the shape and type of `scores`.
     """
-    if not isinstance(axis, int):
-        # Keras takes no negative numbers in a tuple of axes.
-        axis = tuple(a % len(scores.shape) for a in axis)
     scores32 = ops.cast(scores, "float32")
-    if mask is None:
-        return ops.cast(ops.softmax(scores32, axis=axis), scores.dtype)
-    mask = ops.cast(mask, "bool")
-    # Finite, so that a fully masked slice stays free of inf - inf.
-    weights = ops.softmax(ops.where(mask, scores32, -1e30), axis=axis)
-    return ops.cast(ops.where(mask, weights, 0.0), scores.dtype)
+    if mask is not None:
+        mask = ops.cast(mask, "bool")
+        # Finite, so that a fully masked slice stays free of inf - inf.
+        scores32 = ops.where(mask, scores32, -1e30)
+    if isinstance(axis, int):
+        weights = ops.softmax(scores32, axis=axis)
+    else:  # which Keras's softmax cannot do while a size is unknown
+        total = ops.logsumexp(scores32, axis=axis, keepdims=True)
+        weights = ops.exp(scores32 - total)
+    if mask is not None:
+        weights = ops.where(mask, weights, 0.0)
+    return ops.cast(weights, scores.dtype)
 
 
 def attention(query, key, value, mask=None, sharpness=1.0):

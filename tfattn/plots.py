@@ -6,7 +6,9 @@ from matplotlib.figure import Figure
 
 def _show(axes, image):
     """Draws one image (h, w, c) in [0, 1], grey if c is 1, without ticks."""
-    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, "gray", vmin=0, vmax=1)
+    axes.imshow(
+        image.squeeze(-1) if image.shape[-1] == 1 else image, "gray", vmin=0, vmax=1
+    )
     axes.set(xticks=[], yticks=[])
 
 
@@ -25,7 +27,10 @@ def image_grid(images, row_titles=None, title=None, cell_size=0.6):
     rows, columns = images.shape[:2]
     margin = 1.6 if row_titles else 0.0
     figure = Figure(
-        figsize=(columns * cell_size + margin, rows * cell_size + (0.4 if title else 0)),
+        figsize=(
+            columns * cell_size + margin,
+            rows * cell_size + (0.4 if title else 0),
+        ),
         layout="constrained",
     )
     grid = figure.subplots(rows, columns, squeeze=False)

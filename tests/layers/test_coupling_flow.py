@@ -7,9 +7,7 @@ from tfattn.layers import CouplingFlow
 
 def built(num_layers, size, condition_size=None):
     flow = CouplingFlow(num_layers, units=8)
-    flow.build(
-        (None, size), None if condition_size is None else (None, condition_size)
-    )
+    flow.build((None, size), None if condition_size is None else (None, condition_size))
     rng = np.random.default_rng(1)
     for variable in flow.trainable_variables:
         variable.assign(rng.normal(0, 0.5, variable.shape))

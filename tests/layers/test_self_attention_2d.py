@@ -27,9 +27,7 @@ def test_two_by_two_by_hand():
         kernel.assign([[1.0]])
     y = checks.numpy_of(layer(x)).ravel()
     mean = np.log(3) / 4
-    np.testing.assert_allclose(
-        y, [mean, mean, mean, np.log(3) + 0.5790321], rtol=1e-6
-    )
+    np.testing.assert_allclose(y, [mean, mean, mean, np.log(3) + 0.5790321], rtol=1e-6)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -210,9 +208,7 @@ def test_save_and_load_without_custom_objects(variant, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_layer("a").get_config() == layer.get_config()
-    np.testing.assert_array_equal(
-        checks.numpy_of(loaded(x)), checks.numpy_of(model(x))
-    )
+    np.testing.assert_array_equal(checks.numpy_of(loaded(x)), checks.numpy_of(model(x)))
 
 
 def test_config_holds_every_argument():
@@ -342,9 +338,7 @@ def test_kernels_learn_only_when_gamma_is_not_zero():
     x = checks.images()
     cotangent = np.random.default_rng(5).normal(size=x.shape).astype("float32")
     for gamma, kernels_learn in ((0.0, False), (0.5, True)):
-        layer = SelfAttention2D(
-            gamma_initializer=keras.initializers.Constant(gamma)
-        )
+        layer = SelfAttention2D(gamma_initializer=keras.initializers.Constant(gamma))
         layer(x)
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(layer(x) * cotangent)

@@ -1,9 +1,9 @@
 """A learned, invertible change of variables: the prior of a latent space."""
 
-import math
-
 import keras
 from keras import ops
+
+from tfattn.densities import standard_normal_log_density
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -61,17 +61,16 @@ class CouplingFlow(keras.layers.Layer):
         for index in range(self.num_layers):
             fixed, moved = self._halves(index, size)
             conditioned = fixed + (0 if condition_shape is None else condition_shape[1])
-            self.networks.append(
-                keras.Sequential(
-                    [
-                        keras.Input((conditioned,)),
-                        keras.layers.Dense(self.units, activation="silu"),
-                        keras.layers.Dense(self.units, activation="silu"),
-                        keras.layers.Dense(2 * moved, kernel_initializer="zeros"),
-                    ],
-                    name=f"network_{index}",
-                )
-            )
+            network = [
+                keras.Input((conditioned,)),
+                self._dense(self.units, activation="silu"),
+                self._dense(self.units, activation="silu"),
+                self._dense(2 * moved, kernel_initializer="zeros"),
+            ]
+            self.networks.append(keras.Sequential(network, name=f"network_{index}"))
+
+    def _dense(self, units, **arguments):
+        return keras.layers.Dense(units, dtype=self.dtype_policy, **arguments)
 
     @staticmethod
     def _halves(index, size):
@@ -122,8 +121,3 @@ class CouplingFlow(keras.layers.Layer):
             "num_layers": self.num_layers,
             "units": self.units,
         }
-
-
-def standard_normal_log_density(z):
-    """log N(z; 0, I) in nats, summed over the last axis."""
-    return -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=-1)

@@ -7,14 +7,15 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from tfattn.densities import bernoulli_log_density, gaussian_log_density
 from tfattn.layers import (
     CouplingFlow,
+    DepthToSpace,
     PositionGate2D,
     ResidualBlock2D,
     SelfAttention2D,
     UniformAttention2D,
 )
-from tfattn.layers.coupling_flow import standard_normal_log_density
 
 
 class AttentionControl(NamedTuple):
@@ -266,7 +267,8 @@ class AttentionVAE(keras.Model):
             `mean` and `log_variance`, each (n, latent_dim).
         """
         condition = self._condition(labels, len(x))
-        return self.encoder([self._checked_images(x), *condition])
+        x = ops.convert_to_tensor(self._checked_images(x))
+        return self.encoder([x, *condition])
 
     def decode(self, z, labels=None, control=NO_CONTROL):
         """Logits of the pixels.
@@ -352,8 +354,7 @@ class AttentionVAE(keras.Model):
         """
         condition = self._condition(labels, len(x_from))
         start, end = (
-            self.prior(self.encode(x, labels)[0], *condition)[0]
-            for x in (x_from, x_to)
+            self.prior(self.encode(x, labels)[0], *condition)[0] for x in (x_from, x_to)
         )
         steps = []
         for t in np.linspace(0.0, 1.0, num_steps):
@@ -407,9 +408,7 @@ class AttentionVAE(keras.Model):
         bound, _ = self._score(x, labels, num_samples, seed, batch_size)
         return bound
 
-    def log_likelihood(
-        self, x, labels=None, num_samples=5000, seed=0, batch_size=500
-    ):
+    def log_likelihood(self, x, labels=None, num_samples=5000, seed=0, batch_size=500):
         """Importance-weighted bound on log p(x), Burda et al., equation 8.
 
             L_K = log (1/K) Σ_k p(x|z_k) p(z_k) / q(z_k|x),   z_k drawn from q(z|x)
@@ -456,13 +455,14 @@ class AttentionVAE(keras.Model):
         log_weights = self._compiled_log_weights()
         for start in range(0, n, images):
             part = slice(start, min(start + images, n))
+            images_part = ops.convert_to_tensor(x[part])
             given = [c[part] for c in condition]
-            mean, log_variance = self.encoder([x[part], *given])
+            mean, log_variance = self.encoder([images_part, *given])
             for first in range(0, num_samples, draws):
                 count = min(draws, num_samples - first)
                 noise = keras.random.normal((count, *mean.shape), seed=seeds)
                 drawn = ops.convert_to_numpy(
-                    log_weights(x[part], given, mean, log_variance, noise)
+                    log_weights(images_part, given, mean, log_variance, noise)
                 ).astype("float64")
                 total[part] += drawn.sum(axis=0)
                 log_total[part] = np.logaddexp(
@@ -538,7 +538,7 @@ class AttentionVAE(keras.Model):
                 f"Expected {n} labels from 0 to {self.num_classes - 1}. Received: "
                 f"labels of shape {labels.shape} with values {np.unique(labels)}"
             )
-        return [np.eye(self.num_classes, dtype="float32")[labels]]
+        return [ops.one_hot(labels, self.num_classes, dtype="float32")]
 
     # A training that goes on from a file must go on with the same draws.
     def save_own_variables(self, store):
@@ -560,32 +560,6 @@ class AttentionVAE(keras.Model):
             "entropy_weight": self.entropy_weight,
             "seed": self.seed,
         }
-
-
-def bernoulli_log_density(x, logits):
-    """log p(x) of independent Bernoulli pixels, summed over the last three axes."""
-    log_density = x * logits - ops.softplus(logits)
-    return ops.sum(log_density, axis=(-3, -2, -1))
-
-
-def gaussian_log_density(noise, log_variance):
-    """log N(mean + σ·noise; mean, σ²), summed over the last axis."""
-    return standard_normal_log_density(noise) - 0.5 * ops.sum(log_variance, axis=-1)
-
-
-@keras.saving.register_keras_serializable(package="tfattn")
-class DepthToSpace(layers.Layer):
-    """Doubles height and width by unfolding four channels into a 2×2 block."""
-
-    def call(self, x):
-        _, h, w, c = x.shape
-        x = ops.reshape(x, (-1, h, w, 2, 2, c // 4))
-        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
-        return ops.reshape(x, (-1, 2 * h, 2 * w, c // 4))
-
-    def compute_output_shape(self, input_shape):
-        b, h, w, c = input_shape
-        return (b, 2 * h, 2 * w, c // 4)
 
 
 def _residual_block(x):
