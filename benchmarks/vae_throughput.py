@@ -1,9 +1,9 @@
 """Training speed of AttentionVAE.fit against the same network in a custom train_step.
 
 The peer trains the very same layers the way keras.io's VAE example does: a
-`keras.Model` whose own `train_step` opens a GradientTape, adds up the losses and updates
-three `Mean` trackers. Both see the same batches from `fit`, in alternating blocks of
-one process, so that whatever else the machine does meets both alike.
+`keras.Model` whose own `train_step` opens a GradientTape, adds up the losses and
+updates three `Mean` trackers. Both see the same batches from `fit`, in alternating
+blocks of one process, so that whatever else the machine does meets both alike.
 
     python benchmarks/vae_throughput.py
 

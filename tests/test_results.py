@@ -50,7 +50,7 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(ValueError, match="damaged. Expected sha256"):
+    with pytest.raises(ValueError, match=r"damaged\. Expected sha256"):
         load_pretrained("vae_mnist")
 
 

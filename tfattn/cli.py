@@ -22,48 +22,22 @@ SAMPLE_SEED = 0
 ATTENTION_QUERIES = [(3, 7), (7, 4), (7, 10), (11, 7)]
 
 
-class EpochBatches(keras.utils.PyDataset):
-    """Shuffled batches whose order depends on the seed and the epoch alone.
-
-    A training that goes on in epoch k therefore sees the batches that it would have
-    seen without an interruption.
-    """
-
-    def __init__(self, x, batch_size, seed):
-        super().__init__()
-        self.x = x
-        self.batch_size = min(batch_size, len(x))
-        self.seed = seed
-        self.start_epoch(0)
-
-    def __len__(self):
-        return len(self.x) // self.batch_size
-
-    def __getitem__(self, index):
-        start = index * self.batch_size
-        return (self.x[self.order[start : start + self.batch_size]],)
-
-    def start_epoch(self, epoch):
-        self.epoch = epoch
-        self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.x))
-
-    def on_epoch_end(self):
-        self.start_epoch(self.epoch + 1)
-
-
 class EpochLine(keras.callbacks.Callback):
     """One line an epoch: the bound in training, its parts, the time that is left."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_started = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.monotonic() - self.epoch_started
-        epochs = self.params["epochs"]
         print(
-            f"epoch {epoch + 1}/{epochs}: negative ELBO {logs['loss']:.2f} nats "
+            f"epoch {epoch + 1}/{self.epochs}: negative ELBO {logs['loss']:.2f} nats "
             f"(reconstruction {logs['reconstruction']:.2f}, KL {logs['kl']:.2f}), "
-            f"{seconds:.0f} s, {(epochs - epoch - 1) * seconds / 60:.1f} min left",
+            f"{seconds:.0f} s, {(self.epochs - epoch - 1) * seconds / 60:.1f} min left",
             flush=True,
         )
 
@@ -82,6 +56,12 @@ def train(arguments):
         "seed": arguments.seed,
     }
     dataset = data.load(name, fallback=None if arguments.data else "digits")
+    keras.utils.set_random_seed(arguments.seed)
+    model = AttentionVAE(
+        dataset.x_train.shape[1:],
+        attention=None if arguments.attention == "none" else arguments.attention,
+        seed=arguments.seed,
+    )
     _open_run(run, config, arguments.resume)
     print(f"data: {dataset.name}, {dataset.source}", flush=True)
     if dataset.name != name:
@@ -89,18 +69,11 @@ def train(arguments):
             f"\n*** {name} COULD NOT BE HAD. THIS RUN TRAINS ON {dataset.name}. ***\n"
         )
 
-    keras.utils.set_random_seed(arguments.seed)
-    model = AttentionVAE(
-        dataset.x_train.shape[1:],
-        attention=None if arguments.attention == "none" else arguments.attention,
-        seed=arguments.seed,
-    )
-    batches = EpochBatches(dataset.x_train, BATCH_SIZE, arguments.seed)
-    model.compile(vae_optimizer(arguments.epochs * len(batches)))
     started = time.monotonic()
-    _fit(model, batches, run, arguments.epochs)
+    _fit(model, dataset.x_train, run, arguments.epochs, arguments.seed)
     seconds = time.monotonic() - started
-    write_whole(run / "model.keras", lambda path: model.save(path))
+    write_whole(run / "model.keras", model.save)
+    (run / "checkpoint.weights.h5").unlink(missing_ok=True)
 
     print("measuring the test set", flush=True)
     x_test = data.binarize(dataset.x_test, TEST_DRAW_SEED)
@@ -162,34 +135,43 @@ def _open_run(run, config, resume):
         )
 
 
-def _fit(model, batches, run, epochs):
+def _fit(model, x, run, epochs, seed):
     """Trains to the last epoch, from the last one that the run folder holds."""
+    batch_size = min(BATCH_SIZE, len(x))
+    steps = len(x) // batch_size
+    model.compile(vae_optimizer(epochs * steps))
     if (run / "model.keras").exists():
         print("training had finished", flush=True)
         model.load_weights(run / "model.keras")
         return
+    # Keras's BackupAndRestore is no use here: it loads once the first batches are on
+    # their way, and writes in place.
+    checkpoint = run / "checkpoint.weights.h5"
+    model.optimizer.build(model.trainable_variables)
+    if checkpoint.exists():
+        model.load_weights(checkpoint)
+    first_epoch = int(model.optimizer.iterations) // steps
+    if first_epoch:
+        print(f"going on after epoch {first_epoch}", flush=True)
     history = run / "history.csv"
-
-    def go_on(logs=None):
-        epoch = int(model.optimizer.iterations) // len(batches)
-        batches.start_epoch(epoch)
-        _keep_rows(history, epoch)
-        if epoch:
-            print(f"going on after epoch {epoch}", flush=True)
-
-    model.fit(
-        batches,
-        epochs=epochs,
-        verbose=1 if sys.stdout.isatty() else 0,
-        callbacks=[
-            keras.callbacks.BackupAndRestore(
-                str(run / "backup"), double_checkpoint=True
-            ),
-            keras.callbacks.LambdaCallback(on_train_begin=go_on),
-            keras.callbacks.CSVLogger(str(history), append=True),
-            EpochLine(),
-        ],
-    )
+    _keep_rows(history, first_epoch)
+    for epoch in range(first_epoch, epochs):
+        # The order depends on seed and epoch alone, so that a training that goes on
+        # sees the batches that it would have seen without an interruption.
+        order = np.random.default_rng((seed, epoch)).permutation(len(x))
+        model.fit(
+            x[order[: steps * batch_size]],
+            batch_size=batch_size,
+            shuffle=False,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            verbose=1 if sys.stdout.isatty() else 0,
+            callbacks=[
+                keras.callbacks.CSVLogger(str(history), append=True),
+                EpochLine(epochs),
+            ],
+        )
+        write_whole(checkpoint, model.save_weights)
 
 
 def _keep_rows(history, epochs):

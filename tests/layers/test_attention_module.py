@@ -98,7 +98,7 @@ def test_bad_axes(axis, shape, words):
 
 
 def test_bad_calls():
-    with pytest.raises(ValueError, match="integer or a tuple.*'last'"):
+    with pytest.raises(ValueError, match=r"integer or a tuple.*'last'"):
         AttentionModule("last")
     layer, _ = built(-1, (2, 3, 5, 4))
     with pytest.raises(ValueError, match=r"leading axes.*\(2, 5\)"):

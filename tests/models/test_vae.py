@@ -379,7 +379,7 @@ def test_bad_images():
         ):
             with pytest.raises(ValueError, match=words):
                 call(x)
-    with pytest.raises(ValueError, match="binary images.*tfattn.data.binarize"):
+    with pytest.raises(ValueError, match=r"binary images.*tfattn.data.binarize"):
         model.log_likelihood(grey())
     with pytest.raises(ValueError, match="num_samples=0"):
         model.log_likelihood(binary(), num_samples=0)
@@ -398,7 +398,7 @@ def test_bad_labels():
     ):
         with pytest.raises(ValueError, match=words):
             model.fit((x, np.array(labels)))
-    with pytest.raises(ValueError, match="labels exactly where.*num_classes=3"):
+    with pytest.raises(ValueError, match=r"labels exactly where.*num_classes=3"):
         model.sample(2)
     with pytest.raises(ValueError, match="num_classes=None"):
         small().sample(2, labels=[0, 1])

@@ -54,7 +54,7 @@ class ResidualBlock2D(_Control2D):
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class UniformAttention2D(_Control2D):
-    """Attention that gives every position the weight 1/(h·w): y = x + γ·mean(x·W_v)·W_o.
+    """Attention that weighs all positions alike: y = x + γ·mean(x·W_v)·W_o.
 
     Each position sees all others, and cannot prefer any.
 
