@@ -96,7 +96,8 @@ class ResidualDropped(SelfAttention2D):
 class PoolBeforeProjection(SelfAttention2D):
     def _project_keys(self, name, x, training):
         if self.pool_size > 1:
-            x = ops.max_pool(x, self.pool_size, data_format="channels_last")
+            size = self.pool_size
+            x = ops.max_pool(x, size, strides=size, data_format="channels_last")
         return self._project(name, x, training)
 
 

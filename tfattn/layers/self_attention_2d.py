@@ -216,7 +216,10 @@ class SelfAttention2D(keras.layers.Layer):
         x = self._project(name, x, training)
         if self.pool_size == 1:
             return x
-        return ops.max_pool(x, self.pool_size, data_format="channels_last")
+        # On JAX, Keras gets its own default for the strides wrong.
+        return ops.max_pool(
+            x, self.pool_size, strides=self.pool_size, data_format="channels_last"
+        )
 
     def call(
         self,
