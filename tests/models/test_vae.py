@@ -47,7 +47,8 @@ def expected_log_weights(model, x, noise, labels=None):
             probability = 1 / (1 + math.exp(-logit))
             result[i] += math.log(probability if pixel == 1 else 1 - probability)
         condition = model._condition(one_label, 1)
-        result[i] += float(model.prior(z[None].astype("float32"), *condition)[1][0])
+        log_prior = model.prior(z[None].astype("float32"), *condition)[1]
+        result[i] += checks.numpy_of(log_prior)[0]
         for j in range(model.latent_dim):
             variance = math.exp(log_variance[i, j])
             result[i] += 0.5 * (
@@ -61,7 +62,8 @@ def test_log_weights_equal_loops(kind):
     """Sums over pixels and latents, not means; a KL of the right sign."""
     model = small(attention=kind)
     x, noise = binary(), np.random.default_rng(2).normal(size=(6, 5)).astype("float32")
-    own = model._log_weights(x, [], *model.encode(x), noise[None])
+    tensors = ops.convert_to_tensor(x), ops.convert_to_tensor(noise[None])
+    own = model._log_weights(tensors[0], [], *model.encode(x), tensors[1])
     np.testing.assert_allclose(
         checks.numpy_of(own)[0], expected_log_weights(model, x, noise), rtol=1e-4
     )
