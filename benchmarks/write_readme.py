@@ -40,15 +40,28 @@ def results_block():
     lines += [
         f"| minutes of training on {dynamic['machine']} | {' | '.join(minutes)} |",
         "",
-        f"Protocols. Dynamic: {dynamic['protocol']}. Static: {static['protocol']}. "
-        "Subsets are seeded random draws. The two columns must not be compared with "
-        "each other.",
+        f"Protocols: {dynamic['protocol']}; {static['protocol']}. The two columns must "
+        "not be compared with each other. Fewer than 10000 images are a seeded random "
+        "subset, whose mean differs from that of all images by its sampling error.",
         "",
         f"Training speed: {speed:.0f} images/s, {ratio['median']:.2f} times "
         f"({ratio['lowest']:.2f} to {ratio['highest']:.2f}) that of the same network "
         f"in a custom `train_step` ({throughput['protocol']}).",
+        "",
+        f"Full runs of the notebooks on {dynamic['machine']}: {_notebook_minutes()}.",
     ]
     return "\n".join(lines)
+
+
+def _notebook_minutes():
+    minutes = []
+    for path in sorted((ROOT / "notebooks" / "results").glob("*.json")):
+        result = json.loads(path.read_text())
+        # Processor time, where it was measured, does not depend on other programs.
+        kind = "cpu_seconds" if "cpu_seconds" in result else "seconds"
+        words = "min of processor time" if kind == "cpu_seconds" else "min"
+        minutes.append(f"{path.stem} {result[kind] / 60:.1f} {words}")
+    return ", ".join(minutes)
 
 
 def _cell(estimate):

@@ -86,7 +86,8 @@ def train(arguments):
         "training_seconds": round(seconds),
         "machine": f"{os.cpu_count()} CPU cores, {keras.backend.backend()}",
         "versions": {
-            package: version(package) for package in ("tfattn", "keras", "tensorflow")
+            package: version(package)
+            for package in ("tfattn", "keras", keras.backend.backend())
         }
         | {"python": platform.python_version()},
         "negative_elbo": metrics.mean_estimate(-model.elbo(x_test))._asdict(),
