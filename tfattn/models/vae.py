@@ -5,16 +5,21 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from tfattn.densities import bernoulli_log_density, gaussian_log_density
-from tfattn.layers import (
-    CouplingFlow,
-    DepthToSpace,
-    PositionGate2D,
-    ResidualBlock2D,
-    SelfAttention2D,
-    UniformAttention2D,
+from tfattn.layers import CouplingFlow
+from tfattn.models.checks import (
+    check_image_shape,
+    check_integer,
+    checked_images,
+    checked_labels,
+)
+from tfattn.models.vae_networks import (
+    ATTENTION_LAYERS,
+    build_decoder_features,
+    build_decoder_image,
+    build_encoder,
 )
 
 
@@ -37,16 +42,6 @@ class AttentionControl(NamedTuple):
 
 
 NO_CONTROL = AttentionControl()
-ATTENTION_LAYERS = {
-    # Spectral norm bounds a discriminator; a likelihood needs no such bound.
-    "self": lambda pool_size, name: SelfAttention2D(
-        "biggan", pool_size=pool_size, spectral_norm=False, name=name
-    ),
-    "module": lambda pool_size, name: PositionGate2D(name=name),
-    "residual": lambda pool_size, name: ResidualBlock2D(name=name),
-    "uniform": lambda pool_size, name: UniformAttention2D(name=name),
-    None: lambda pool_size, name: layers.Identity(name=name),
-}
 CONTROLLABLE = ("self", "module")
 
 
@@ -111,7 +106,20 @@ class AttentionVAE(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check_arguments(image_shape, latent_dim, attention, num_classes, width)
+        check_image_shape(image_shape, divisor=4)
+        check_integer("latent_dim", latent_dim, least=2)
+        if num_classes is not None:
+            check_integer("num_classes", num_classes, least=2)
+        check_integer("width", width, least=8)
+        if width % 4:
+            raise ValueError(
+                f"Expected `width` to be divisible by 4. Received: width={width}"
+            )
+        if attention not in ATTENTION_LAYERS:
+            raise ValueError(
+                f"Expected attention in {list(ATTENTION_LAYERS)}. "
+                f"Received: attention={attention!r}"
+            )
         if entropy_weight and attention != "self":
             raise ValueError(
                 'Only attention="self" has a map whose entropy can be weighted. '
@@ -126,11 +134,15 @@ class AttentionVAE(keras.Model):
         self.entropy_weight = entropy_weight
         self.seed = seed
 
-        self.encoder = self._build_encoder()
-        self.decoder_features = self._build_decoder_features()
+        self.encoder = build_encoder(
+            self.image_shape, latent_dim, num_classes, width, attention
+        )
+        self.decoder_features = build_decoder_features(
+            self.image_shape, latent_dim, num_classes, width
+        )
         self.decoder_attention = ATTENTION_LAYERS[attention](2, "decoder_attention")
         self.decoder_attention.build(self.decoder_features.output.shape)
-        self.decoder_image = self._build_decoder_image()
+        self.decoder_image = build_decoder_image(self.image_shape, width)
         # Densities are differences of large numbers: never in half precision.
         self.prior = CouplingFlow(num_flow_layers, dtype="float32", name="prior")
         condition_shape = (None, num_classes) if num_classes else None
@@ -142,62 +154,15 @@ class AttentionVAE(keras.Model):
         self._log_weights_function = None
         self.built = True
 
-    # --- the networks ---------------------------------------------------------
-
-    def _inputs(self, shape):
-        """The input and, with classes, the one-hot label beside it."""
-        inputs = [keras.Input(shape)]
-        if self.num_classes:
-            inputs.append(keras.Input((self.num_classes,)))
-        return inputs
-
-    def _build_encoder(self):
-        inputs = self._inputs(self.image_shape)
-        x = layers.Conv2D(self.width, 5, strides=2, padding="same")(inputs[0])
-        x = _residual_block(x)  # (h/2, w/2, width)
-        x = layers.Activation("silu")(x)
-        x = layers.Conv2D(2 * self.width, 3, strides=2, padding="same")(x)
-        x = _residual_block(x)  # (h/4, w/4, 2*width)
-        x = ATTENTION_LAYERS[self.attention](1, "encoder_attention")(x)
-        x = layers.Flatten()(layers.Activation("silu")(x))
-        x = layers.Concatenate()([x, *inputs[1:]]) if self.num_classes else x
-        mean = layers.Dense(self.latent_dim, dtype="float32", name="mean")(x)
-        log_variance = layers.Dense(
-            self.latent_dim, dtype="float32", name="log_variance"
-        )(x)
-        return keras.Model(inputs, [mean, log_variance], name="encoder")
-
-    def _build_decoder_features(self):
-        h, w, _ = self.image_shape
-        inputs = self._inputs((self.latent_dim,))
-        x = layers.Concatenate()(inputs) if self.num_classes else inputs[0]
-        x = layers.Dense(h // 4 * (w // 4) * 2 * self.width)(x)
-        x = layers.Reshape((h // 4, w // 4, 2 * self.width))(x)
-        x = _residual_block(x)
-        x = layers.Conv2D(4 * self.width, 1)(layers.Activation("silu")(x))
-        x = DepthToSpace()(x)  # (h/2, w/2, width)
-        x = _residual_block(x)
-        return keras.Model(inputs, x, name="decoder_features")
-
-    def _build_decoder_image(self):
-        features = keras.Input(self.decoder_features.output.shape[1:])
-        x = layers.Activation("silu")(features)
-        x = layers.Conv2D(self.width, 3, padding="same")(x)
-        x = layers.Activation("silu")(DepthToSpace()(x))  # (h, w, width/4)
-        logits = layers.Conv2D(
-            self.image_shape[-1], 3, padding="same", dtype="float32", name="logits"
-        )(x)
-        return keras.Model(features, logits, name="decoder_image")
-
     # --- the bound ------------------------------------------------------------
 
     def fit(self, x=None, *args, **kwargs):
         """`keras.Model.fit`; arrays are checked before training starts."""
         if isinstance(x, np.ndarray):
-            self._checked_images(x)
+            checked_images(x, self.image_shape)
             self._condition(None, len(x))
         elif isinstance(x, tuple | list) and len(x) == 2:
-            self._checked_images(x[0])
+            checked_images(x[0], self.image_shape)
             self._condition(x[1], len(x[0]))
         return super().fit(x, *args, **kwargs)
 
@@ -267,7 +232,7 @@ class AttentionVAE(keras.Model):
             `mean` and `log_variance`, each (n, latent_dim).
         """
         condition = self._condition(labels, len(x))
-        x = ops.convert_to_tensor(self._checked_images(x))
+        x = ops.convert_to_tensor(checked_images(x, self.image_shape))
         return self.encoder([x, *condition])
 
     def decode(self, z, labels=None, control=NO_CONTROL):
@@ -434,7 +399,7 @@ class AttentionVAE(keras.Model):
 
     def _score(self, x, labels, num_samples, seed, batch_size):
         """Mean and log-mean-exp of the log weights of `num_samples` draws."""
-        x = self._checked_images(x)
+        x = checked_images(x, self.image_shape)
         if not np.all((x == 0) | (x == 1)):
             raise ValueError(
                 "The bound is one on the probability of binary images. Expected "
@@ -501,22 +466,6 @@ class AttentionVAE(keras.Model):
             - gaussian_log_density(noise, log_variance)
         )
 
-    # --- bad input ------------------------------------------------------------
-
-    def _checked_images(self, x):
-        x = np.asarray(x, dtype="float32")
-        if x.shape[1:] != self.image_shape:
-            raise ValueError(
-                f"Expected images of shape (n, {str(self.image_shape)[1:]}. "
-                f"Received: x of shape {x.shape}"
-            )
-        if not np.all((x >= 0) & (x <= 1)):
-            raise ValueError(
-                "Expected pixels in [0, 1] and no NaN. Received: values from "
-                f"{x.min()} to {x.max()}"
-            )
-        return x
-
     def _condition(self, labels, n):
         """One-hot labels in a list, empty for a model without classes."""
         if (labels is None) != (self.num_classes is None):
@@ -526,18 +475,7 @@ class AttentionVAE(keras.Model):
             )
         if labels is None:
             return []
-        labels = np.asarray(labels)
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(
-                f"Expected integer labels. Received: labels of type {labels.dtype}"
-            )
-        if labels.shape != (n,) or not np.all(
-            (labels >= 0) & (labels < self.num_classes)
-        ):
-            raise ValueError(
-                f"Expected {n} labels from 0 to {self.num_classes - 1}. Received: "
-                f"labels of shape {labels.shape} with values {np.unique(labels)}"
-            )
+        labels = checked_labels(labels, n, self.num_classes)
         return [ops.one_hot(labels, self.num_classes, dtype="float32")]
 
     # A training that goes on from a file must go on with the same draws.
@@ -560,52 +498,3 @@ class AttentionVAE(keras.Model):
             "entropy_weight": self.entropy_weight,
             "seed": self.seed,
         }
-
-
-def _residual_block(x):
-    """x + conv(silu(conv(silu(x)))), the last convolution starting small."""
-    channels = x.shape[-1]
-    y = layers.Activation("silu")(x)
-    y = layers.Conv2D(channels, 3, padding="same")(y)
-    y = layers.Activation("silu")(y)
-    y = layers.Conv2D(
-        channels,
-        3,
-        padding="same",
-        kernel_initializer=keras.initializers.VarianceScaling(0.1),
-    )(y)
-    return layers.Add()([x, y])
-
-
-def _check_arguments(image_shape, latent_dim, attention, num_classes, width):
-    if len(image_shape) != 3 or any(
-        not isinstance(size, int) or size < 1 for size in image_shape
-    ):
-        raise ValueError(
-            "Expected image_shape=(height, width, channels). "
-            f"Received: image_shape={image_shape}"
-        )
-    if image_shape[0] % 4 or image_shape[1] % 4:
-        raise ValueError(
-            "Expected height and width divisible by 4. "
-            f"Received: image_shape={tuple(image_shape)}"
-        )
-    if attention not in ATTENTION_LAYERS:
-        raise ValueError(
-            f"Expected attention in {list(ATTENTION_LAYERS)}. "
-            f"Received: attention={attention!r}"
-        )
-    for name, value, least in (
-        ("latent_dim", latent_dim, 2),
-        ("num_classes", 2 if num_classes is None else num_classes, 2),
-        ("width", width, 8),
-    ):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(
-                f"Expected `{name}` to be an integer >= {least}. "
-                f"Received: {name}={value!r}"
-            )
-    if width % 4:
-        raise ValueError(
-            f"Expected `width` to be divisible by 4. Received: width={width}"
-        )

@@ -1,0 +1,58 @@
+"""Bad input, refused before any work starts; the same words in every model."""
+
+import numpy as np
+
+
+def check_integer(name, value, least):
+    """Raises ValueError unless `value` is an integer of at least `least`."""
+    if not isinstance(value, int) or value < least:
+        raise ValueError(
+            f"Expected `{name}` to be an integer >= {least}. Received: {name}={value!r}"
+        )
+
+
+def check_image_shape(image_shape, divisor):
+    """Raises ValueError unless this is (height, width, channels), sizes divisible."""
+    if len(image_shape) != 3 or any(
+        not isinstance(size, int) or size < 1 for size in image_shape
+    ):
+        raise ValueError(
+            "Expected image_shape=(height, width, channels). "
+            f"Received: image_shape={image_shape}"
+        )
+    if image_shape[0] % divisor or image_shape[1] % divisor:
+        raise ValueError(
+            f"Expected height and width divisible by {divisor}. "
+            f"Received: image_shape={tuple(image_shape)}"
+        )
+
+
+def checked_images(x, image_shape):
+    """Images as a float32 array; ValueError unless (n, *image_shape) and in [0, 1]."""
+    x = np.asarray(x, dtype="float32")
+    if x.shape[1:] != image_shape:
+        raise ValueError(
+            f"Expected images of shape (n, {str(image_shape)[1:]}. "
+            f"Received: x of shape {x.shape}"
+        )
+    if not np.all((x >= 0) & (x <= 1)):
+        raise ValueError(
+            "Expected pixels in [0, 1] and no NaN. Received: values from "
+            f"{x.min()} to {x.max()}"
+        )
+    return x
+
+
+def checked_labels(labels, n, num_classes):
+    """Labels as an array; ValueError unless n integers from 0 to num_classes - 1."""
+    labels = np.asarray(labels)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"Expected integer labels. Received: labels of type {labels.dtype}"
+        )
+    if labels.shape != (n,) or not np.all((labels >= 0) & (labels < num_classes)):
+        raise ValueError(
+            f"Expected {n} labels from 0 to {num_classes - 1}. Received: "
+            f"labels of shape {labels.shape} with values {np.unique(labels)}"
+        )
+    return labels

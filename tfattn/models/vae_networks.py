@@ -1,0 +1,89 @@
+"""The encoder and the two halves of the decoder of `AttentionVAE`."""
+
+import keras
+from keras import layers
+
+from tfattn.layers import (
+    DepthToSpace,
+    PositionGate2D,
+    ResidualBlock2D,
+    SelfAttention2D,
+    UniformAttention2D,
+)
+
+ATTENTION_LAYERS = {
+    # Spectral norm bounds a discriminator; a likelihood needs no such bound.
+    "self": lambda pool_size, name: SelfAttention2D(
+        "biggan", pool_size=pool_size, spectral_norm=False, name=name
+    ),
+    "module": lambda pool_size, name: PositionGate2D(name=name),
+    "residual": lambda pool_size, name: ResidualBlock2D(name=name),
+    "uniform": lambda pool_size, name: UniformAttention2D(name=name),
+    None: lambda pool_size, name: layers.Identity(name=name),
+}
+
+
+def build_encoder(image_shape, latent_dim, num_classes, width, attention):
+    """Images, and one-hot classes if there are any, to the mean and log-variance."""
+    inputs = _inputs(image_shape, num_classes)
+    x = layers.Conv2D(width, 5, strides=2, padding="same")(inputs[0])
+    x = _residual_block(x)  # (h/2, w/2, width)
+    x = layers.Activation("silu")(x)
+    x = layers.Conv2D(2 * width, 3, strides=2, padding="same")(x)
+    x = _residual_block(x)  # (h/4, w/4, 2*width)
+    x = ATTENTION_LAYERS[attention](1, "encoder_attention")(x)
+    x = layers.Flatten()(layers.Activation("silu")(x))
+    x = layers.Concatenate()([x, *inputs[1:]]) if num_classes else x
+    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(x)
+    log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(x)
+    return keras.Model(inputs, [mean, log_variance], name="encoder")
+
+
+def build_decoder_features(image_shape, latent_dim, num_classes, width):
+    """Latents, and one-hot classes if there are any, to features (h/2, w/2, width)."""
+    h, w, _ = image_shape
+    inputs = _inputs((latent_dim,), num_classes)
+    x = layers.Concatenate()(inputs) if num_classes else inputs[0]
+    x = layers.Dense(h // 4 * (w // 4) * 2 * width)(x)
+    x = layers.Reshape((h // 4, w // 4, 2 * width))(x)
+    x = _residual_block(x)
+    x = layers.Conv2D(4 * width, 1)(layers.Activation("silu")(x))
+    x = DepthToSpace()(x)
+    x = _residual_block(x)
+    return keras.Model(inputs, x, name="decoder_features")
+
+
+def build_decoder_image(image_shape, width):
+    """Features (h/2, w/2, width) to the logits of the pixels."""
+    h, w, channels = image_shape
+    features = keras.Input((h // 2, w // 2, width))
+    x = layers.Activation("silu")(features)
+    x = layers.Conv2D(width, 3, padding="same")(x)
+    x = layers.Activation("silu")(DepthToSpace()(x))  # (h, w, width/4)
+    logits = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(
+        x
+    )
+    return keras.Model(features, logits, name="decoder_image")
+
+
+def _inputs(shape, num_classes):
+    """The input and, with classes, the one-hot class beside it."""
+    inputs = [keras.Input(shape)]
+    if num_classes:
+        inputs.append(keras.Input((num_classes,)))
+    return inputs
+
+
+def _residual_block(x):
+    """x + conv(silu(conv(silu(x)))), the last convolution starting small."""
+    channels = x.shape[-1]
+    y = layers.Activation("silu")(x)
+    y = layers.Conv2D(channels, 3, padding="same")(y)
+    y = layers.Activation("silu")(y)
+    y = layers.Conv2D(
+        channels,
+        3,
+        padding="same",
+        kernel_initializer=keras.initializers.VarianceScaling(0.1),
+    )(y)
+    return layers.Add()([x, y])
