@@ -63,7 +63,11 @@ def test_run_folder_is_complete(run):
     assert result["data"] == "digits" and result["seed"] == 0
     assert result["versions"]["keras"] and "drawn once" in result["protocol"]
     assert result["negative_elbo"]["num_images"] == 297
-    assert [row["epoch"] for row in history(run)] == ["0", "1", "2"]
+    rows = history(run)
+    assert list(rows[0]) == ["epoch", "kl", "loss", "reconstruction", "seconds"]
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    seconds = sum(float(row["seconds"]) for row in rows)
+    assert result["training_seconds"] == round(seconds)
     for name in ("samples.png", "attention.png"):
         assert (run / name).read_bytes()[:4] == b"\x89PNG"
 
@@ -97,6 +101,9 @@ def test_killed_training_resumes_to_the_same_result(run, tmp_path):
         [float(row["loss"]) for row in whole],
         rtol=1e-4,
     )
+    seconds = sum(float(row["seconds"]) for row in resumed)  # both parts
+    result = json.loads((folder / "metrics.json").read_text())
+    assert result["training_seconds"] == round(seconds)
     values = [
         json.loads((f / "metrics.json").read_text())["negative_elbo"]["value"]
         for f in (run, folder)

@@ -22,26 +22,6 @@ SAMPLE_SEED = 0
 ATTENTION_QUERIES = [(3, 7), (7, 4), (7, 10), (11, 7)]
 
 
-class EpochLine(keras.callbacks.Callback):
-    """One line an epoch: the bound in training, its parts, the time that is left."""
-
-    def __init__(self, epochs):
-        super().__init__()
-        self.epochs = epochs
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch_started = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = time.monotonic() - self.epoch_started
-        print(
-            f"epoch {epoch + 1}/{self.epochs}: negative ELBO {logs['loss']:.2f} nats "
-            f"(reconstruction {logs['reconstruction']:.2f}, KL {logs['kl']:.2f}), "
-            f"{seconds:.0f} s, {(self.epochs - epoch - 1) * seconds / 60:.1f} min left",
-            flush=True,
-        )
-
-
 def train(arguments):
     """`tfattn train vae`: from a data set's name to a finished run folder."""
     if arguments.epochs < 1:
@@ -69,9 +49,7 @@ def train(arguments):
             f"\n*** {name} COULD NOT BE HAD. THIS RUN TRAINS ON {dataset.name}. ***\n"
         )
 
-    started = time.monotonic()
-    _fit(model, dataset.x_train, run, arguments.epochs, arguments.seed)
-    seconds = time.monotonic() - started
+    rows = _fit(model, dataset.x_train, run, arguments.epochs, arguments.seed)
     write_whole(run / "model.keras", model.save)
     (run / "checkpoint.weights.h5").unlink(missing_ok=True)
 
@@ -83,7 +61,7 @@ def train(arguments):
         "source": dataset.source,
         "protocol": _protocol(dataset.name),
         "parameters": model.count_params(),
-        "training_seconds": round(seconds),
+        "training_seconds": round(sum(row["seconds"] for row in rows)),
         "machine": f"{os.cpu_count()} CPU cores, {keras.backend.backend()}",
         "versions": {
             package: version(package)
@@ -137,14 +115,18 @@ def _open_run(run, config, resume):
 
 
 def _fit(model, x, run, epochs, seed):
-    """Trains to the last epoch, from the last one that the run folder holds."""
+    """Trains to the last epoch, from the last one that the run folder holds.
+
+    Returns the rows of history.csv, one dictionary an epoch.
+    """
     batch_size = min(BATCH_SIZE, len(x))
     steps = len(x) // batch_size
     model.compile(vae_optimizer(epochs * steps))
+    history = run / "history.csv"
     if (run / "model.keras").exists():
         print("training had finished", flush=True)
         model.load_weights(run / "model.keras")
-        return
+        return _read_rows(history)
     # Keras's BackupAndRestore is no use here: it loads once the first batches are on
     # their way, and writes in place.
     checkpoint = run / "checkpoint.weights.h5"
@@ -152,39 +134,53 @@ def _fit(model, x, run, epochs, seed):
     if checkpoint.exists():
         model.load_weights(checkpoint)
     first_epoch = int(model.optimizer.iterations) // steps
+    rows = []
     if first_epoch:
         print(f"going on after epoch {first_epoch}", flush=True)
-    history = run / "history.csv"
-    _keep_rows(history, first_epoch)
+        # Without what a killed training wrote after the last epoch that was saved.
+        rows = _read_rows(history)[:first_epoch]
     for epoch in range(first_epoch, epochs):
+        started = time.monotonic()
         # The order depends on seed and epoch alone, so that a training that goes on
         # sees the batches that it would have seen without an interruption.
         order = np.random.default_rng((seed, epoch)).permutation(len(x))
-        model.fit(
+        logs = model.fit(
             x[order[: steps * batch_size]],
             batch_size=batch_size,
             shuffle=False,
             initial_epoch=epoch,
             epochs=epoch + 1,
             verbose=1 if sys.stdout.isatty() else 0,
-            callbacks=[
-                keras.callbacks.CSVLogger(str(history), append=True),
-                EpochLine(epochs),
-            ],
-        )
+        ).history
+        row = {"epoch": epoch, **{name: values[-1] for name, values in logs.items()}}
+        row["seconds"] = time.monotonic() - started
+        rows.append(row)
+        write_whole(history, lambda path: _write_rows(path, rows))
         write_whole(checkpoint, model.save_weights)
-
-
-def _keep_rows(history, epochs):
-    """Drops what a killed training wrote after the last epoch that was saved."""
-    if history.exists():
-        with history.open(newline="") as file:
-            header, *rows = csv.reader(file)
-        lines = [header, *(row for row in rows if int(row[0]) < epochs)]
-        write_whole(
-            history,
-            lambda path: path.write_text("".join(",".join(r) + "\n" for r in lines)),
+        print(
+            f"epoch {epoch + 1}/{epochs}: negative ELBO {row['loss']:.2f} nats "
+            f"(reconstruction {row['reconstruction']:.2f}, KL {row['kl']:.2f}), "
+            f"{row['seconds']:.0f} s, "
+            f"{(epochs - epoch - 1) * row['seconds'] / 60:.1f} min left",
+            flush=True,
         )
+    return rows
+
+
+def _write_rows(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _read_rows(path):
+    with path.open(newline="") as file:
+        return [
+            {name: float(value) for name, value in row.items()}
+            | {"epoch": int(row["epoch"])}
+            for row in csv.DictReader(file)
+        ]
 
 
 def _draw(model, x_test, run):
