@@ -30,6 +30,33 @@ def numpy_of(tensor):
     return np.asarray(ops.convert_to_numpy(tensor), "float64")
 
 
+def gradients_of(function):
+    """The function that returns the gradients of a scalar function of tensors."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        def gradients(*tensors):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                scalar = function(*tensors)
+            return tape.gradient(scalar, tensors)
+
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        def gradients(*tensors):
+            return jax.grad(function, argnums=tuple(range(len(tensors))))(*tensors)
+
+    else:
+        import torch
+
+        def gradients(*tensors):
+            tensors = [t if t.requires_grad else t.requires_grad_() for t in tensors]
+            return torch.autograd.grad(function(*tensors), tensors, create_graph=True)
+
+    return gradients
+
+
 def rows_sum_to_one(make):
     layer = built(make, variant="paper")
     _, maps = layer(images(), return_attention_scores=True)

@@ -15,6 +15,8 @@ import pytest
 TESTS = Path(__file__).parent
 LANE = [
     "layers",
+    "test_ops.py",
+    "test_chunked_attention.py",
     "models/test_vae.py::test_log_weights_equal_loops",
     "models/test_vae.py::test_fit_with_classes",
     "models/test_vae.py::test_attention_control",

@@ -6,7 +6,7 @@ import reference
 from conftest import on_tensorflow
 from keras import ops
 
-from tfattn.layers import SelfAttention2D
+from tfattn.layers import SelfAttention2D, self_attention_2d
 
 VARIANTS = ("biggan", "paper", "article")
 
@@ -197,6 +197,131 @@ def test_sharpness_strength_and_mask():
     np.testing.assert_allclose(maps.sum(axis=(-2, -1)), 1, rtol=1e-5)
 
 
+def forbid(*arguments, **kwargs):
+    raise AssertionError("this form of attention should not have been used")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("pool_size", [1, 2])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_chunks_equal_pixel_loop(variant, pool_size, data_format, monkeypatch):
+    """35 queries, 4 and 16 at a time, of 35 or of 6 keys, some of them masked."""
+    monkeypatch.setattr(self_attention_2d, "attention", forbid)
+    x = checks.images((2, 5, 7, 16))
+    mask = np.random.default_rng(3).random((5 // pool_size, 7 // pool_size)) < 0.6
+    for chunk_size in (4, 16):
+        layer = checks.built(
+            SelfAttention2D,
+            x.shape if data_format == "channels_last" else (2, 16, 5, 7),
+            variant=variant,
+            pool_size=pool_size,
+            chunk_size=chunk_size,
+            data_format=data_format,
+        )
+        expected, _ = reference.self_attention_2d(
+            x,
+            reference.layer_weights(layer),
+            pool_size,
+            sharpness=0.6,
+            strength=1.7,
+            key_mask=mask,
+        )
+        inputs = x if data_format == "channels_last" else x.transpose(0, 3, 1, 2)
+        y = layer(inputs, sharpness=0.6, strength=1.7, key_mask=mask)
+        y = checks.numpy_of(y)
+        if data_format == "channels_first":
+            y = y.transpose(0, 2, 3, 1)
+        np.testing.assert_allclose(y, expected, atol=1e-4)
+
+
+def test_the_map_is_the_same_whatever_the_chunks():
+    x = checks.images((2, 5, 7, 16))
+    layer = checks.built(SelfAttention2D, x.shape, variant="paper", chunk_size=4)
+    y, maps = layer(x, return_attention_scores=True)
+    assert maps.shape == (2, 5, 7, 5, 7)
+    np.testing.assert_allclose(checks.numpy_of(layer(x)), checks.numpy_of(y), atol=1e-5)
+
+
+def test_auto_chunks_large_maps_alone(monkeypatch):
+    """By the entries of an image's map: 5·7 queries of 2·3 keys are 210."""
+    x = checks.images((2, 5, 7, 16))
+    layer = checks.built(SelfAttention2D, x.shape, pool_size=2)
+    assert layer.chunk_size == "auto"
+    monkeypatch.setattr(self_attention_2d, "AUTO_CHUNK_ROWS", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(self_attention_2d, "AUTO_CHUNK_ENTRIES", 210)
+        patch.setattr(self_attention_2d, "chunked_attention", forbid)
+        whole = checks.numpy_of(layer(x))
+    monkeypatch.setattr(self_attention_2d, "AUTO_CHUNK_ENTRIES", 209)
+    monkeypatch.setattr(self_attention_2d, "attention", forbid)
+    np.testing.assert_allclose(checks.numpy_of(layer(x)), whole, atol=1e-5)
+
+
+@on_tensorflow
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
+def test_chunks_have_the_gradients_of_the_plain_form(variant, mode):
+    """Every weight and the input, spectral norm and pooling in the way."""
+    import tensorflow as tf
+
+    x = tf.constant(checks.images((2, 5, 7, 16)))
+    layer = checks.built(SelfAttention2D, x.shape, variant=variant, pool_size=2)
+    cotangent = checks.images(x.shape, seed=5)
+    variables = [v.value for v in layer.trainable_variables]
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(layer(x) * cotangent)
+        return tape.gradient(loss, [x, *variables])
+
+    layer.chunk_size = None
+    expected = gradients()
+    layer.chunk_size = 4
+    if mode != "eager":
+        gradients = tf.function(gradients, jit_compile=mode == "XLA")
+    names = ["x", *(v.name for v in layer.trainable_variables)]
+    scale = None
+    for name, actual, wanted in zip(names, gradients(), expected, strict=True):
+        # A key's bias shifts all scores of a query alike: its gradient is what is
+        # left of terms as large as those of its kernel, which comes before it.
+        scale = scale if name == "key_bias" else np.abs(wanted).max()
+        np.testing.assert_allclose(actual, wanted, atol=1e-5 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_chunks_train_with_unknown_sizes(jit_compile):
+    if jit_compile and keras.backend.backend() == "torch":
+        pytest.skip("torch has no XLA here")
+    inputs = keras.Input((None, None, 16))
+    layer = SelfAttention2D("paper", chunk_size=4, gamma_initializer="ones")
+    model = keras.Model(inputs, layer(inputs))
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    # The last batch is smaller, the chunks do not divide 35, nor 4 them.
+    x = checks.images((3, 5, 7, 16))
+    before = checks.numpy_of(layer.query_kernel)
+    model.fit(x, x[::-1], batch_size=2, verbose=0)
+    assert np.any(checks.numpy_of(layer.query_kernel) != before)
+    y = model.predict(x, batch_size=2, verbose=0)
+    layer.chunk_size = None
+    np.testing.assert_allclose(y, checks.numpy_of(layer(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "dtype_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
+)
+def test_chunks_in_half_precision(dtype_policy):
+    x = checks.images((2, 5, 7, 16))
+    layer = checks.built(SelfAttention2D, x.shape, variant="paper", chunk_size=4)
+    y = layer(x)
+    assert keras.backend.standardize_dtype(y.dtype) == dtype_policy[6:]
+    expected, _ = reference.self_attention_2d(x, reference.layer_weights(layer))
+    tolerance = 0.1 if dtype_policy == "mixed_float16" else 0.75
+    np.testing.assert_allclose(
+        checks.numpy_of(ops.cast(y, "float32")), expected, atol=tolerance
+    )
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_save_and_load_without_custom_objects(variant, tmp_path):
     inputs = keras.Input((5, 7, 16))
@@ -219,7 +344,7 @@ def test_config_holds_every_argument():
         "pool_size": 2,
         "use_bias": True,
         "spectral_norm": False,
-        "chunk_size": None,
+        "chunk_size": 7,
         "data_format": "channels_first",
     }
     config = SelfAttention2D(**arguments).get_config()
@@ -355,7 +480,8 @@ def test_kernels_learn_only_when_gamma_is_not_zero():
         ({"key_ratio": 0}, "`key_ratio`.*integer >= 1.*key_ratio=0"),
         ({"pool_size": 1.5}, r"`pool_size`.*pool_size=1\.5"),
         ({"variant": "article", "value_ratio": 2}, "Expected value_ratio=1.*2"),
-        ({"chunk_size": 8}, "not available.*chunk_size=8"),
+        ({"chunk_size": 0}, "`chunk_size`.*integer >= 1.*chunk_size=0"),
+        ({"chunk_size": "all"}, "`chunk_size`.*chunk_size='all'"),
         ({"data_format": "NHWC"}, "channels_first.*'NHWC'"),
     ],
 )

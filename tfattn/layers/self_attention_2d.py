@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfattn.layers.spectral_norm import SpectralNorm
-from tfattn.ops import attention
+from tfattn.ops import attention, chunked_attention
 
 
 class _Variant(NamedTuple):
@@ -25,6 +25,12 @@ VARIANTS = {
     "paper": _Variant(8, 1, False, True, True, ()),
     "article": _Variant(1, 1, True, False, False, (1,)),
 }
+
+# With chunk_size="auto": maps of up to so many entries per image are built whole ...
+AUTO_CHUNK_ENTRIES = 2**18
+# ... and larger ones in chunks of that size, but of at least so many rows, for matrix
+# products of few rows are slow (benchmarks/self_attention.py).
+AUTO_CHUNK_ROWS = 64
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -62,14 +68,18 @@ class SelfAttention2D(keras.layers.Layer):
             see `SpectralNorm`.
         gamma_initializer: Initialiser of γ. At 0 the layer is the identity, and the
             gradients of all kernels are exactly zero.
-        chunk_size: Reserved for the memory-linear form; only `None` is accepted.
+        chunk_size: Number of query positions whose rows of the attention map exist
+            at the same time, see `tfattn.ops.chunked_attention`: same output and
+            gradients, but memory linear in n and m. `None` builds the whole map;
+            `"auto"` does so where it is small, and picks a number where it is not.
         data_format: `"channels_last"` or `"channels_first"`; `None` takes
             `keras.config.image_data_format()`.
 
     Call arguments:
         x: Tensor (batch, h, w, c), or (batch, c, h, w) if channels first. Batch,
             height and width may be unknown.
-        return_attention_scores: When `True`, the attention map is returned as well.
+        return_attention_scores: When `True`, the attention map is returned as well,
+            for which it must be built whole, whatever `chunk_size` says.
         training: When `True`, the spectral norm's estimates advance.
         sharpness: Factor on the attention scores, an inverse temperature: 1 is the
             trained layer, 0 attends to all keys alike, large values to one.
@@ -101,7 +111,7 @@ class SelfAttention2D(keras.layers.Layer):
         use_bias=None,
         spectral_norm=None,
         gamma_initializer="zeros",
-        chunk_size=None,
+        chunk_size="auto",
         data_format=None,
         **kwargs,
     ):
@@ -123,7 +133,10 @@ class SelfAttention2D(keras.layers.Layer):
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.chunk_size = chunk_size
         self.data_format = data_format or keras.config.image_data_format()
-        for name in ("key_ratio", "value_ratio", "pool_size"):
+        sizes = ["key_ratio", "value_ratio", "pool_size"]
+        if chunk_size not in (None, "auto"):
+            sizes.append("chunk_size")
+        for name in sizes:
             size = getattr(self, name)
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ValueError(
@@ -135,11 +148,6 @@ class SelfAttention2D(keras.layers.Layer):
                 f"Variant {variant!r} has no output kernel, so its value must keep "
                 "all channels. Expected value_ratio=1. "
                 f"Received: value_ratio={value_ratio!r}"
-            )
-        if chunk_size is not None:
-            raise ValueError(
-                "Computing the map in chunks is not available yet. Expected "
-                f"chunk_size=None. Received: chunk_size={chunk_size!r}"
             )
         if self.data_format not in ("channels_last", "channels_first"):
             raise ValueError(
@@ -240,13 +248,16 @@ class SelfAttention2D(keras.layers.Layer):
         _, key_h, key_w, _ = ops.shape(key)
         if key_mask is not None:
             key_mask = self._flat_mask(key_mask, key.shape)
-        attended, weights = attention(
-            _flatten_positions(query),
-            _flatten_positions(key),
-            _flatten_positions(value),
-            mask=key_mask,
-            sharpness=sharpness,
-        )  # (b, h*w, e), (b, h*w, key_h*key_w)
+        query, key, value = (_flatten_positions(part) for part in (query, key, value))
+        chunk_size = None if return_attention_scores else self._chunk_size(h * w, key)
+        if chunk_size is None:
+            attended, weights = attention(
+                query, key, value, mask=key_mask, sharpness=sharpness
+            )  # (b, h*w, e), (b, h*w, key_h*key_w)
+        else:
+            attended = chunked_attention(
+                query, key, value, chunk_size, mask=key_mask, sharpness=sharpness
+            )
         if VARIANTS[self.variant].has_output_kernel:
             attended = self._project("output", attended, training)
         attended = ops.reshape(attended, (b, h, w, c))
@@ -256,6 +267,17 @@ class SelfAttention2D(keras.layers.Layer):
         if return_attention_scores:
             return y, ops.reshape(weights, (b, h, w, key_h, key_w))
         return y
+
+    def _chunk_size(self, num_queries, key):
+        """Rows of the map at a time, `None` for all of them."""
+        size = self.chunk_size
+        if size == "auto":
+            num_keys = ops.shape(key)[1]
+            larger = max if isinstance(num_keys, int) else ops.maximum
+            size = larger(AUTO_CHUNK_ENTRIES // num_keys, AUTO_CHUNK_ROWS)
+        if isinstance(num_queries, int) and size is not None and size >= num_queries:
+            return None  # a single chunk
+        return size
 
     def attention_map(self, x, query):
         """The map of a single query position, without building the whole map.
