@@ -26,7 +26,7 @@ from tfattn import data
 from tfattn.models import AttentionVAE
 
 BATCH_SIZE = 128
-BATCHES = 30
+BATCHES = 90
 REPEATS = 7
 
 

@@ -12,6 +12,15 @@ from tfattn.models import load_pretrained, pretrained_results
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+METHODS = {
+    "chunked": '`SelfAttention2D`, `chunk_size="auto"`',
+    "plain": "`SelfAttention2D`, `chunk_size=None`: the whole map",
+    "keras dpa": "`keras.ops.dot_product_attention`",
+    "keras mha": "`keras.layers.MultiHeadAttention`",
+    "snippet": "the widely copied snippet",
+    "torch sdpa": "PyTorch's `scaled_dot_product_attention`",
+    "floor": "the plain form's matrix products alone",
+}
 
 
 def results_block():
@@ -49,8 +58,52 @@ def results_block():
         f"in a custom `train_step` ({throughput['protocol']}).",
         "",
         f"Full runs of the notebooks on {dynamic['machine']}: {_notebook_minutes()}.",
+        "",
+        *_self_attention(),
     ]
     return "\n".join(lines)
+
+
+def _self_attention():
+    """Memory and time of a training step on a 64×64 map, of every peer."""
+    measured = json.loads((RESULTS / "self_attention.json").read_text())
+    cases = {
+        (c["method"], c["mode"], c["side"]): c
+        for c in measured["cases"]
+        if c["pass"] == "forward+backward"
+    }
+
+    def cell(method, mode):
+        case = cases.get((method, mode, 64))
+        if case is None:
+            return "–"
+        memory, time = case["peak_mib"], case["milliseconds"]
+        return (
+            f"{memory['median']:.0f} MiB, {time['median']:.0f} ms "
+            f"({time['lowest']:.0f} to {time['highest']:.0f})"
+        )
+
+    large = [cases[method, "graph", 128] for method in ("chunked", "plain")]
+    memory = [f"{case['peak_mib']['median']:.0f} MiB" for case in large]
+    return [
+        "`SelfAttention2D` without the memory wall: forward and backward pass over a "
+        "64×64 feature map of 4 images, 64 channels, keys not pooled:",
+        "",
+        "| | graph | XLA | eager |",
+        "|---|---|---|---|",
+        *(
+            f"| {words} | "
+            + " | ".join(cell(method, mode) for mode in ("graph", "XLA", "eager"))
+            + " |"
+            for method, words in METHODS.items()
+        ),
+        "",
+        f"On a 128×128 map of one image: {memory[0]}, the whole map {memory[1]}. "
+        f"TensorFlow on {measured['machine']}; {measured['protocol']}.",
+        "",
+        "![Memory and time of a training step by the size of the map]"
+        "(docs/self_attention.png)",
+    ]
 
 
 def _notebook_minutes():

@@ -247,12 +247,13 @@ def test_auto_chunks_large_maps_alone(monkeypatch):
     x = checks.images((2, 5, 7, 16))
     layer = checks.built(SelfAttention2D, x.shape, pool_size=2)
     assert layer.chunk_size == "auto"
+    monkeypatch.setattr(self_attention_2d, "AUTO_CHUNK_ENTRIES", 6 * 16)
     monkeypatch.setattr(self_attention_2d, "AUTO_CHUNK_ROWS", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(self_attention_2d, "AUTO_CHUNK_ENTRIES", 210)
+        patch.setattr(self_attention_2d, "AUTO_WHOLE_ENTRIES", 210)
         patch.setattr(self_attention_2d, "chunked_attention", forbid)
         whole = checks.numpy_of(layer(x))
-    monkeypatch.setattr(self_attention_2d, "AUTO_CHUNK_ENTRIES", 209)
+    monkeypatch.setattr(self_attention_2d, "AUTO_WHOLE_ENTRIES", 209)
     monkeypatch.setattr(self_attention_2d, "attention", forbid)
     np.testing.assert_allclose(checks.numpy_of(layer(x)), whole, atol=1e-5)
 

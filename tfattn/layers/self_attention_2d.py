@@ -26,10 +26,12 @@ VARIANTS = {
     "article": _Variant(1, 1, True, False, False, (1,)),
 }
 
-# With chunk_size="auto": maps of up to so many entries per image are built whole ...
+# With chunk_size="auto", as benchmarks/self_attention.py suggests: maps of up to so
+# many entries per image are built whole; chunks would cost time and save little.
+AUTO_WHOLE_ENTRIES = 2**20
+# Larger ones come in chunks of so many entries, which stay in a processor's cache, but
+# of at least so many rows, for matrix products of few rows are slow.
 AUTO_CHUNK_ENTRIES = 2**18
-# ... and larger ones in chunks of that size, but of at least so many rows, for matrix
-# products of few rows are slow (benchmarks/self_attention.py).
 AUTO_CHUNK_ROWS = 64
 
 
@@ -71,7 +73,7 @@ class SelfAttention2D(keras.layers.Layer):
         chunk_size: Number of query positions whose rows of the attention map exist
             at the same time, see `tfattn.ops.chunked_attention`: same output and
             gradients, but memory linear in n and m. `None` builds the whole map;
-            `"auto"` does so where it is small, and picks a number where it is not.
+            `"auto"` does so where it is known to be small, and else picks a number.
         data_format: `"channels_last"` or `"channels_first"`; `None` takes
             `keras.config.image_data_format()`.
 
@@ -270,12 +272,15 @@ class SelfAttention2D(keras.layers.Layer):
 
     def _chunk_size(self, num_queries, key):
         """Rows of the map at a time, `None` for all of them."""
+        num_keys = ops.shape(key)[1]
+        known = isinstance(num_queries, int) and isinstance(num_keys, int)
         size = self.chunk_size
         if size == "auto":
-            num_keys = ops.shape(key)[1]
-            larger = max if isinstance(num_keys, int) else ops.maximum
+            if known and num_queries * num_keys <= AUTO_WHOLE_ENTRIES:
+                return None
+            larger = max if known else ops.maximum
             size = larger(AUTO_CHUNK_ENTRIES // num_keys, AUTO_CHUNK_ROWS)
-        if isinstance(num_queries, int) and size is not None and size >= num_queries:
+        if known and size is not None and size >= num_queries:
             return None  # a single chunk
         return size
 
