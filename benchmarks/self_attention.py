@@ -276,10 +276,11 @@ def find(results, **wanted):
     return found
 
 
-def draw(results, path):
+def draw(content, path):
     """Time and memory of a training step by the size of the map."""
     import matplotlib.pyplot as plt
 
+    results = content["cases"]
     figure, axes = plt.subplots(
         2, 2, figsize=(10, 7), sharex=True, layout="constrained"
     )
@@ -320,8 +321,8 @@ def draw(results, path):
             axis.set_title(f"TensorFlow, {mode}")
     for axis in axes[1]:
         axis.set_xlabel("positions × images in the batch")
-    axes[0, 0].legend()
-    figure.suptitle("forward and backward pass, 64 channels, two CPU cores")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    figure.suptitle(f"forward and backward pass, 64 channels, {content['machine']}")
     figure.savefig(path, dpi=80)
 
 
@@ -356,7 +357,7 @@ def main():
             "cases": [summary(json.loads(c), r) for c, r in measured.items()],
         }
         RESULTS.write_text(json.dumps(content, indent=1) + "\n")
-    draw(content["cases"], ROOT / "docs" / "self_attention.png")
+    draw(content, ROOT / "docs" / "self_attention.png")
 
 
 if __name__ == "__main__":

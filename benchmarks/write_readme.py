@@ -83,6 +83,11 @@ def _self_attention():
             f"({time['lowest']:.0f} to {time['highest']:.0f})"
         )
 
+    profile = json.loads((RESULTS / "self_attention_profile.json").read_text())
+    chunked, plain, products = (
+        f"{profile['milliseconds'][name]['median']:.0f} ms"
+        for name in ("chunked form", "plain form", "its matrix products alone")
+    )
     large = [cases[method, "graph", 128] for method in ("chunked", "plain")]
     memory = [f"{case['peak_mib']['median']:.0f} MiB" for case in large]
     return [
@@ -100,6 +105,11 @@ def _self_attention():
         "",
         f"On a 128×128 map of one image: {memory[0]}, the whole map {memory[1]}. "
         f"TensorFlow on {measured['machine']}; {measured['protocol']}.",
+        "",
+        "Without the projections, timed in turn in one process, a training step on the "
+        f"64×64 map takes {chunked} in chunks and {plain} with the whole map, whose "
+        f"matrix products alone take {products} "
+        "(`benchmarks/self_attention_profile.py`).",
         "",
         "![Memory and time of a training step by the size of the map]"
         "(docs/self_attention.png)",
