@@ -5,7 +5,7 @@ import numpy as np
 
 def check_integer(name, value, least):
     """Raises ValueError unless `value` is an integer of at least `least`."""
-    if not isinstance(value, int) or value < least:
+    if not isinstance(value, int | np.integer) or value < least:
         raise ValueError(
             f"Expected `{name}` to be an integer >= {least}. Received: {name}={value!r}"
         )
@@ -39,6 +39,18 @@ def checked_images(x, image_shape):
         raise ValueError(
             "Expected pixels in [0, 1] and no NaN. Received: values from "
             f"{x.min()} to {x.max()}"
+        )
+    return x
+
+
+def checked_binary_images(x, image_shape):
+    """`checked_images` of zeros and ones; ValueError for anything between."""
+    x = checked_images(x, image_shape)
+    if not np.all((x == 0) | (x == 1)):
+        raise ValueError(
+            "The bound is one on the probability of binary images. Expected pixels 0 "
+            "and 1, see tfattn.data.binarize. Received: values between, such as "
+            f"{x[(x != 0) & (x != 1)][0]}"
         )
     return x
 

@@ -1,20 +1,20 @@
 """A variational autoencoder with attention."""
 
-import math
-from typing import NamedTuple
-
 import keras
 import numpy as np
 from keras import ops
 
 from tfattn.densities import bernoulli_log_density, gaussian_log_density
 from tfattn.layers import CouplingFlow
+from tfattn.models.attention_control import NO_CONTROL
 from tfattn.models.checks import (
     check_image_shape,
     check_integer,
+    checked_binary_images,
     checked_images,
     checked_labels,
 )
+from tfattn.models.importance_weighting import bounds
 from tfattn.models.vae_networks import (
     ATTENTION_LAYERS,
     build_decoder_features,
@@ -22,26 +22,6 @@ from tfattn.models.vae_networks import (
     build_encoder,
 )
 
-
-class AttentionControl(NamedTuple):
-    """How a trained attention layer is bent while an image is generated.
-
-    Attributes:
-        sharpness: Factor on the attention scores; 0 replaces the map by a uniform
-            one, large values by a hard choice.
-        strength: Factor on γ; 0 switches attention off.
-        key_mask: Boolean array, `True` where attention may look; `None` allows
-            every place. Its shape is that of the decoder's keys: (h/4, w/4) for
-            attention="self", (h/2, w/2) for attention="module", with (h, w) the
-            image's size.
-    """
-
-    sharpness: float = 1.0
-    strength: float = 1.0
-    key_mask: np.ndarray | None = None
-
-
-NO_CONTROL = AttentionControl()
 CONTROLLABLE = ("self", "module")
 
 
@@ -268,14 +248,7 @@ class AttentionVAE(keras.Model):
                 f"Expected a key_mask of shape {expected}. "
                 f"Received: key_mask of shape {np.shape(control.key_mask)}"
             )
-        return self.decoder_image(
-            self.decoder_attention(
-                features,
-                sharpness=control.sharpness,
-                strength=control.strength,
-                key_mask=control.key_mask,
-            )
-        )
+        return self.decoder_image(self.decoder_attention(features, **control._asdict()))
 
     def sample_latents(self, n, labels=None, seed=None):
         """Draws n latents from the prior p(z): (n, latent_dim)."""
@@ -399,41 +372,13 @@ class AttentionVAE(keras.Model):
 
     def _score(self, x, labels, num_samples, seed, batch_size):
         """Mean and log-mean-exp of the log weights of `num_samples` draws."""
-        x = checked_images(x, self.image_shape)
-        if not np.all((x == 0) | (x == 1)):
-            raise ValueError(
-                "The bound is one on the probability of binary images. Expected "
-                "pixels 0 and 1, see tfattn.data.binarize. Received: values between, "
-                f"such as {x[(x != 0) & (x != 1)][0]}"
-            )
-        if num_samples < 1:
-            raise ValueError(
-                f"Expected num_samples >= 1. Received: num_samples={num_samples}"
-            )
-        n = len(x)
-        condition = self._condition(labels, n)
-        # Few images need many draws at once to fill a batch, and the reverse.
-        images = min(n, batch_size)
-        draws = min(num_samples, max(1, batch_size // images))
-        total, log_total = np.zeros(n), np.full(n, -np.inf)
-        seeds = keras.random.SeedGenerator(seed)
+        x = checked_binary_images(x, self.image_shape)
+        check_integer("num_samples", num_samples, least=1)
+        condition = self._condition(labels, len(x))
         log_weights = self._compiled_log_weights()
-        for start in range(0, n, images):
-            part = slice(start, min(start + images, n))
-            images_part = ops.convert_to_tensor(x[part])
-            given = [c[part] for c in condition]
-            mean, log_variance = self.encoder([images_part, *given])
-            for first in range(0, num_samples, draws):
-                count = min(draws, num_samples - first)
-                noise = keras.random.normal((count, *mean.shape), seed=seeds)
-                drawn = ops.convert_to_numpy(
-                    log_weights(images_part, given, mean, log_variance, noise)
-                ).astype("float64")
-                total[part] += drawn.sum(axis=0)
-                log_total[part] = np.logaddexp(
-                    log_total[part], np.logaddexp.reduce(drawn, axis=0)
-                )
-        return total / num_samples, log_total - math.log(num_samples)
+        return bounds(
+            log_weights, self.encoder, x, condition, num_samples, seed, batch_size
+        )
 
     def _compiled_log_weights(self):
         """`_log_weights` compiled where the backend has a compiler, made once."""
