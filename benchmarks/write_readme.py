@@ -97,7 +97,7 @@ def _self_attention():
         "| | graph | XLA | eager |",
         "|---|---|---|---|",
         *(
-            f"| {words} | "
+            f"| {method}: {words} | "
             + " | ".join(cell(method, mode) for mode in ("graph", "XLA", "eager"))
             + " |"
             for method, words in METHODS.items()
