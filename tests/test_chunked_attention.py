@@ -10,7 +10,8 @@ import pytest
 from conftest import on_tensorflow
 from keras import ops
 
-from tfattn.ops import attention, chunked_attention
+from tfattn import ops as attention_ops
+from tfattn.ops import attention, chunked_attention, masked_softmax
 
 N, M = 35, 12
 # Chunks of 1 row; of 4 and of 12, with one row of the last to fill up; a single one.
@@ -70,6 +71,49 @@ def test_values_and_gradients_equal_the_plain_form(chunk_size, mask):
         strict=True,
     ):
         assert_close(actual, expected)
+
+
+def whole_gradients(*, correction=True, masked=True, first_row=0):
+    """The gradients in one piece; each argument but its default is a mutant."""
+
+    def gradients(query, key, value, d_output, chunk_size, mask):
+        def swapped(x):
+            return ops.transpose(x, (0, 2, 1))
+
+        scores = ops.matmul(query, swapped(key))
+        a = masked_softmax(scores, mask=mask if masked else None)
+        d_a = ops.matmul(d_output, swapped(value))
+        mean = ops.sum(a * d_a, axis=-1, keepdims=True) if correction else 0.0
+        d_scores = a * (d_a - mean)
+        rows = slice(first_row, None)  # the sums over the last rows alone
+        return (
+            ops.matmul(d_scores, key),
+            ops.matmul(swapped(d_scores[:, rows]), query[:, rows]),
+            ops.matmul(swapped(a[:, rows]), d_output[:, rows]),
+        )
+
+    return gradients
+
+
+@pytest.mark.parametrize(
+    ("mutation", "killed"),
+    [
+        ({}, False),
+        ({"correction": False}, True),
+        ({"masked": False}, True),
+        ({"first_row": 24}, True),
+    ],
+    ids=str,
+)
+def test_wrong_gradients_are_killed(mutation, killed, monkeypatch):
+    monkeypatch.setattr(
+        attention_ops, "_chunked_gradients", whole_gradients(**mutation)
+    )
+    if killed:
+        with pytest.raises(AssertionError):
+            test_values_and_gradients_equal_the_plain_form(16, key_mask())
+    else:
+        test_values_and_gradients_equal_the_plain_form(16, key_mask())
 
 
 def test_sharpness_has_its_gradient():
