@@ -84,10 +84,13 @@ def _self_attention():
         )
 
     profile = json.loads((RESULTS / "self_attention_profile.json").read_text())
-    chunked, plain, products = (
-        f"{profile['milliseconds'][name]['median']:.0f} ms"
-        for name in ("chunked form", "plain form", "its matrix products alone")
+    time = {name: row["median"] for name, row in profile["milliseconds"].items()}
+    # A forward and a backward pass have a softmax each.
+    softmaxes = sum(
+        time[f"{name}, up to softmax"] - time[f"{name}, up to scores"]
+        for name in ("forward", "backward")
     )
+    least = time["a square product of as many multiplications"] + softmaxes
     large = [cases[method, "graph", 128] for method in ("chunked", "plain")]
     memory = [f"{case['peak_mib']['median']:.0f} MiB" for case in large]
     return [
@@ -107,8 +110,11 @@ def _self_attention():
         f"TensorFlow on {measured['machine']}; {measured['protocol']}.",
         "",
         "Without the projections, timed in turn in one process, a training step on the "
-        f"64×64 map takes {chunked} in chunks and {plain} with the whole map, whose "
-        f"matrix products alone take {products} "
+        f"64×64 map takes {time['chunked form']:.0f} ms in chunks and "
+        f"{time['plain form']:.0f} ms with the whole map, whose matrix products alone "
+        f"take {time['its matrix products alone']:.0f} ms. One square product of as "
+        "many multiplications as the chunks need, at which a processor is best, and "
+        f"two softmaxes take {least:.0f} ms: the chunks leave little to gain "
         "(`benchmarks/self_attention_profile.py`).",
         "",
         "![Memory and time of a training step by the size of the map]"
