@@ -40,9 +40,23 @@ def test_as_many_parameters_as_self_attention(control, channels):
 
 
 @pytest.mark.parametrize("control", [ResidualBlock2D, UniformAttention2D])
+def test_spectral_norm(control):
+    """With the kernels divided by their norms by hand the plain layer is the same."""
+    x = checks.images()
+    layer, (value, output, gamma) = built(control(spectral_norm=True), x)
+    for _ in range(200):
+        y = layer(x, training=True)
+    plain, _ = built(control(), x)
+    plain.value_kernel.assign(value / np.linalg.norm(value, ord=2))
+    plain.output_kernel.assign(output / np.linalg.norm(output, ord=2))
+    plain.gamma.assign(gamma)
+    np.testing.assert_allclose(checks.numpy_of(y), checks.numpy_of(plain(x)), atol=1e-4)
+
+
+@pytest.mark.parametrize("control", [ResidualBlock2D, UniformAttention2D])
 def test_save_and_load(control, tmp_path):
     inputs = keras.Input((3, 5, 16))
-    model = keras.Model(inputs, control()(inputs))
+    model = keras.Model(inputs, control(spectral_norm=True)(inputs))
     model.layers[1].gamma.assign(0.7)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

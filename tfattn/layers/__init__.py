@@ -1,19 +1,26 @@
 """Attention layers for Keras models."""
 
 from tfattn.layers.attention_controls import ResidualBlock2D, UniformAttention2D
+from tfattn.layers.attention_gate import AttentionGate
 from tfattn.layers.attention_module import AttentionModule, PositionGate2D
+from tfattn.layers.conditional_batch_norm import ConditionalBatchNormalization
 from tfattn.layers.coupling_flow import CouplingFlow
 from tfattn.layers.depth_to_space import DepthToSpace
 from tfattn.layers.self_attention_2d import SelfAttention2D
+from tfattn.layers.spectral_layers import SpectralConv2D, SpectralDense
 from tfattn.layers.spectral_norm import SpectralNorm
 
 __all__ = [
+    "AttentionGate",
     "AttentionModule",
+    "ConditionalBatchNormalization",
     "CouplingFlow",
     "DepthToSpace",
     "PositionGate2D",
     "ResidualBlock2D",
     "SelfAttention2D",
+    "SpectralConv2D",
+    "SpectralDense",
     "SpectralNorm",
     "UniformAttention2D",
 ]

@@ -1,7 +1,16 @@
 """Whole systems: models that are trained by `fit`."""
 
+from tfattn.models.adversarial_training import TwoTimeScaleOptimizer
 from tfattn.models.attention_control import AttentionControl
+from tfattn.models.gan import SelfAttentionGAN
 from tfattn.models.pretrained import load_pretrained, pretrained_results
 from tfattn.models.vae import AttentionVAE
 
-__all__ = ["AttentionControl", "AttentionVAE", "load_pretrained", "pretrained_results"]
+__all__ = [
+    "AttentionControl",
+    "AttentionVAE",
+    "SelfAttentionGAN",
+    "TwoTimeScaleOptimizer",
+    "load_pretrained",
+    "pretrained_results",
+]

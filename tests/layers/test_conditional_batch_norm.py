@@ -1,0 +1,54 @@
+import checks
+import keras
+import numpy as np
+import pytest
+
+from tfattn.layers import ConditionalBatchNormalization
+
+CLASSES = np.eye(3, dtype="float32")[[2, 0, 0, 1, 2]]
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 2, 4), (5, 4)])
+def test_by_definition(shape):
+    x = 3 + 2 * checks.images(shape)
+    layer = ConditionalBatchNormalization()
+    layer([x, CLASSES])
+    rng = np.random.default_rng(1)
+    scale, shift = (rng.normal(size=(3, 4)).astype("float32") for _ in range(2))
+    layer.scale.assign(scale)
+    layer.shift.assign(shift)
+    axes = tuple(range(len(shape) - 1))
+    mean, variance = x.mean(axis=axes), x.var(axis=axes)
+
+    def expected(mean, variance):
+        normalised = (x - mean) / np.sqrt(variance + layer.norm.epsilon)
+        y = np.zeros_like(x)
+        for i, one_hot in enumerate(CLASSES):
+            k = one_hot.argmax()
+            y[i] = (1 + scale[k]) * normalised[i] + shift[k]
+        return y
+
+    y = layer([x, CLASSES])
+    np.testing.assert_allclose(checks.numpy_of(y), expected(0.0, 1.0), atol=1e-4)
+    y = layer([x, CLASSES], training=True)
+    np.testing.assert_allclose(checks.numpy_of(y), expected(mean, variance), atol=1e-3)
+    moved = 0.01 * mean, 0.99 + 0.01 * variance
+    y = layer([x, CLASSES])
+    np.testing.assert_allclose(checks.numpy_of(y), expected(*moved), atol=1e-3)
+
+
+def test_save_and_load(tmp_path):
+    inputs = [keras.Input((3, 2, 4)), keras.Input((3,))]
+    model = keras.Model(inputs, ConditionalBatchNormalization()(inputs))
+    model.layers[-1].scale.assign(np.arange(12.0).reshape(3, 4))
+    x = [checks.images((5, 3, 2, 4)), CLASSES]
+    model(x, training=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(checks.numpy_of(loaded(x)), checks.numpy_of(model(x)))
+
+
+@pytest.mark.parametrize("dtype_policy", ["mixed_float16"], indirect=True)
+def test_mixed_precision(dtype_policy):
+    y = ConditionalBatchNormalization()([checks.images((5, 3, 2, 4)), CLASSES])
+    assert keras.backend.standardize_dtype(y.dtype) == "float16"

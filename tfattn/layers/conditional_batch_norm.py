@@ -1,0 +1,50 @@
+"""Batch normalisation whose scale and shift depend on the class."""
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable(package="tfattn")
+class ConditionalBatchNormalization(layers.Layer):
+    """Normalises each channel over the batch, then scales and shifts it by class.
+
+    1. x̂ = (x − mean) / √(variance + ε), as `keras.layers.BatchNormalization`
+    2. y = (1 + scale[class]) ⊙ x̂ + shift[class], both learned from 0
+
+    Source: de Vries et al., *Modulating early visual processing by language*,
+    arXiv:1707.00683, section 3; Miyato & Koyama, arXiv:1802.05637, appendix A.
+
+    Call arguments:
+        inputs: Tensor (batch, ..., channels) and one-hot classes (batch, classes).
+        training: Whether the statistics are the batch's or the moving averages.
+
+    Output:
+        Tensor of the shape of the first input.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # Its dtype is ours: a policy given to this layer must reach its parts.
+        self.norm = layers.BatchNormalization(
+            scale=False, center=False, dtype=self.dtype_policy, name="norm"
+        )
+
+    def build(self, input_shape):
+        features, classes = input_shape
+        self.norm.build(features)
+        shape = (classes[-1], features[-1])
+        self.scale = self.add_weight(shape=shape, initializer="zeros", name="scale")
+        self.shift = self.add_weight(shape=shape, initializer="zeros", name="shift")
+
+    def call(self, inputs, training=None):
+        x, classes = inputs
+        normalised = self.norm(x, training=training)
+        classes = ops.cast(classes, normalised.dtype)
+        # (batch, channels), between them one axis of size 1 for each of x's.
+        between = tuple(range(1, len(x.shape) - 1))
+        scale = ops.expand_dims(ops.matmul(classes, self.scale), between)
+        shift = ops.expand_dims(ops.matmul(classes, self.shift), between)
+        return (1 + scale) * normalised + shift
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]

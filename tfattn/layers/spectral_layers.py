@@ -1,0 +1,49 @@
+"""Keras's convolution and dense layer with a spectrally normalised kernel."""
+
+import keras
+
+from tfattn.layers.spectral_norm import SpectralNorm
+
+
+class _SpectralKernel:
+    """Puts `SpectralNorm` between a layer's kernel and its use."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.norm = SpectralNorm(name="norm")
+        self.norm.build(self.kernel.shape)
+
+    def call(self, inputs, training=None):
+        kernel = self.norm(self.kernel, training=training)
+        outputs = self.apply_kernel(inputs, kernel)
+        if self.use_bias:
+            outputs = outputs + keras.ops.cast(self.bias, outputs.dtype)
+        return self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable(package="tfattn")
+class SpectralConv2D(_SpectralKernel, keras.layers.Conv2D):
+    """`keras.layers.Conv2D` that uses W/σ in place of its kernel W.
+
+    The kernel (height, width, inputs, outputs) is normalised as a matrix
+    (height·width·inputs, outputs), see `SpectralNorm`. Arguments, input and output
+    are those of `keras.layers.Conv2D`, with `channels_last` images.
+
+    Source: Miyato et al., arXiv:1802.05957, section 3.
+    """
+
+    def apply_kernel(self, inputs, kernel):
+        return self.convolution_op(inputs, kernel)
+
+
+@keras.saving.register_keras_serializable(package="tfattn")
+class SpectralDense(_SpectralKernel, keras.layers.Dense):
+    """`keras.layers.Dense` that uses W/σ in place of its kernel W, see `SpectralNorm`.
+
+    Arguments, input and output are those of `keras.layers.Dense`.
+
+    Source: Miyato et al., arXiv:1802.05957, section 3.
+    """
+
+    def apply_kernel(self, inputs, kernel):
+        return keras.ops.matmul(inputs, kernel)

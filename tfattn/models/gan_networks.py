@@ -1,0 +1,101 @@
+"""The generator and the discriminator of `SelfAttentionGAN`."""
+
+import keras
+from keras import layers
+
+from tfattn.layers import (
+    AttentionGate,
+    ConditionalBatchNormalization,
+    ResidualBlock2D,
+    SelfAttention2D,
+    SpectralConv2D,
+    SpectralDense,
+    UniformAttention2D,
+)
+
+ATTENTION_LAYERS = {
+    "self": SelfAttention2D,
+    "residual": ResidualBlock2D,
+    "uniform": UniformAttention2D,
+}
+# "gate" belongs to the generator alone.
+ATTENTIONS = ("self", "gate", "residual", "uniform", None)
+
+
+def build_generator(
+    image_shape, latent_dim, num_classes, width, attention, spectral_norm, name
+):
+    """Latents, and one-hot classes if there are any, to images in [0, 1]."""
+    h, w, channels = image_shape
+    conv, dense = _kernel_layers(spectral_norm)
+    latents = keras.Input((latent_dim,), name="latents")
+    classes = [keras.Input((num_classes,), name="classes")] if num_classes else []
+
+    def normalise(x):
+        if classes:
+            return ConditionalBatchNormalization()([x, *classes])
+        return layers.BatchNormalization()(x)
+
+    def upsampling_block(x, filters):
+        # No biases: each would be taken off again by a normalisation.
+        y = layers.UpSampling2D()(layers.ReLU()(normalise(x)))
+        y = conv(filters, 3, padding="same", use_bias=False)(y)
+        y = layers.ReLU()(normalise(y))
+        y = conv(filters, 3, padding="same", use_bias=False)(y)
+        # A 1×1 convolution before the upsampling is the same as one after it.
+        shortcut = layers.UpSampling2D()(conv(filters, 1, use_bias=False)(x))
+        return layers.Add()([shortcut, y])
+
+    x = dense(h // 4 * (w // 4) * 4 * width)(latents)
+    x = layers.Reshape((h // 4, w // 4, 4 * width))(x)
+    x = upsampling_block(x, 3 * width)  # (h/2, w/2, 3*width)
+    x = _attention(attention, spectral_norm)(x)
+    x = upsampling_block(x, width)  # (h, w, width)
+    x = conv(channels, 3, padding="same")(layers.ReLU()(normalise(x)))
+    images = layers.Activation("sigmoid", dtype="float32")(x)
+    return keras.Model([latents, *classes], images, name=name)
+
+
+def build_discriminator(image_shape, num_classes, width, attention, spectral_norm):
+    """Images, and one-hot classes if there are any, to one score each."""
+    h, w, _ = image_shape
+    conv, dense = _kernel_layers(spectral_norm)
+    images = keras.Input(image_shape, name="images")
+    classes = [keras.Input((num_classes,), name="classes")] if num_classes else []
+
+    def block(x, inner, filters, first=False):
+        # The first block sees pixels, which a ReLU would halve.
+        y = x if first else layers.ReLU()(x)
+        y = conv(inner, 3, padding="same")(y)
+        y = conv(filters, 3, padding="same")(layers.ReLU()(y))
+        x = x if x.shape[-1] == filters else conv(filters, 1)(x)
+        return layers.Add()([x, y])
+
+    x = layers.Rescaling(2.0, -1.0)(images)
+    x = block(x, width, 2 * width, first=True)
+    x = layers.AveragePooling2D(2)(x)  # (h/2, w/2, 2*width)
+    x = block(x, 3 * width, 3 * width)
+    x = _attention(None if attention == "gate" else attention, spectral_norm)(x)
+    x = layers.AveragePooling2D(2)(x)  # (h/4, w/4, 3*width)
+    x = block(x, 6 * width, 6 * width)
+    x = layers.GlobalAveragePooling2D(dtype="float32")(layers.ReLU()(x))
+    x = layers.Rescaling(h // 4 * (w // 4), dtype="float32")(x)  # SAGAN sums
+    score = dense(1, dtype="float32")(x)
+    if classes:
+        embedding = dense(6 * width, use_bias=False, dtype="float32")(*classes)
+        score = layers.Add()([score, layers.Dot(1, dtype="float32")([embedding, x])])
+    return keras.Model([images, *classes], score, name="discriminator")
+
+
+def _kernel_layers(spectral_norm):
+    if spectral_norm:
+        return SpectralConv2D, SpectralDense
+    return layers.Conv2D, layers.Dense
+
+
+def _attention(kind, spectral_norm):
+    if kind is None:
+        return layers.Identity(name="attention")
+    if kind == "gate":
+        return AttentionGate(name="attention")
+    return ATTENTION_LAYERS[kind](spectral_norm=spectral_norm, name="attention")
