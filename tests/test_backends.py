@@ -20,6 +20,7 @@ LANE = [
     "models/test_vae.py::test_log_weights_equal_loops",
     "models/test_vae.py::test_fit_with_classes",
     "models/test_vae.py::test_attention_control",
+    "models/test_gan.py::test_fit_is_a_loop_of_steps",
 ]
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from conftest import on_tensorflow
 
-from tfattn import cli
+from tfattn import cli, runs
+from tfattn.systems import gan
 
 pytestmark = on_tensorflow
 
@@ -134,6 +135,49 @@ def test_evaluate_and_sample(run, tmp_path):
     assert out.read_bytes() != first
 
 
+def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    draw_epoch = gan.draw_epoch
+
+    def interrupted(model, run, epoch):
+        raise KeyboardInterrupt  # after the checkpoint of the first epoch
+
+    arguments = ["train", "gan", "--data", "digits", "--epochs", "2", "--out"]
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    cli.main([*arguments, str(whole)])
+    monkeypatch.setattr(gan, "draw_epoch", interrupted)
+    with pytest.raises(SystemExit, match="--resume goes on"):
+        cli.main([*arguments, str(resumed)])
+    assert len(history(resumed)) == 1
+    monkeypatch.setattr(gan, "draw_epoch", draw_epoch)
+    cli.main([*arguments, str(resumed), "--resume"])
+    names = [
+        *("epoch", "discriminator_loss", "generator_loss", "gamma_generator"),
+        *("gamma_discriminator", "sigma_generator", "sigma_discriminator", "seconds"),
+    ]
+    assert list(history(whole)[0]) == names
+    for one, other in zip(history(whole), history(resumed), strict=True):
+        for name in names[:-1]:
+            np.testing.assert_allclose(float(one[name]), float(other[name]), rtol=1e-3)
+    for name in ("samples.png", "attention.png", "samples/epoch_002.png"):
+        assert (whole / name).read_bytes()[:4] == b"\x89PNG"
+    result = json.loads((whole / "metrics.json").read_text())
+    assert "no frozen classifier" in result["protocol"]
+    out = tmp_path / "sheet.png"
+    cli.main(["sample", str(whole), "--num-images", "13", "--out", str(out)])
+    assert out.exists()
+
+
+def test_classifier(tmp_path):
+    out = tmp_path / "run"
+    cli.main(["train", "classifier", "--data", "digits", "--out", str(out)])
+    result = json.loads((out / "metrics.json").read_text())
+    assert result["accuracy"] > 0.8 and (out / "errors.png").exists()
+    cli.main(["evaluate", str(out)])
+    assert json.loads((out / "metrics.json").read_text()) == result
+    with pytest.raises(SystemExit, match="draws no images"):
+        cli.main(["sample", str(out)])
+
+
 def test_without_a_network_the_default_falls_back_visibly(tmp_path):
     """No prepared data, no cache: a notice in seconds, and the digits."""
     offline = (
@@ -178,6 +222,7 @@ def test_without_a_network_the_default_falls_back_visibly(tmp_path):
     [
         (["train", "vae", "--epochs", "0"], "--epochs >= 1"),
         (["train", "vae", "--data", "faces"], "divisible by 4"),
+        (["train", "gan", "--data", "digits", "--epochs", "-1"], "--epochs >= 1"),
         (["train", "vae", "--data", "digits", "--resume"], "run to resume"),
         (["evaluate", "nothing"], "finished run with model.keras in nothing"),
         (["sample", "nothing"], "finished run"),
@@ -200,6 +245,6 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError):
-        cli.write_whole(path, fail)
+        runs.write_whole(path, fail)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]

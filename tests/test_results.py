@@ -8,17 +8,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfattn import data
+from tfattn import data, metrics
 from tfattn.models import load_pretrained, pretrained, pretrained_results
 
 ROOT = Path(__file__).parent.parent
 
 
+def benchmark(name):
+    """A script of benchmarks/ as a module."""
+    path = ROOT / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def real(name):
+    """A data set, or the test is skipped."""
+    try:
+        return data.load(name)
+    except data.DataUnavailableError as error:
+        pytest.skip(str(error))
+
+
 def test_readme_says_what_the_results_say():
-    path = ROOT / "benchmarks" / "write_readme.py"
-    spec = importlib.util.spec_from_file_location("write_readme", path)
-    write_readme = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(write_readme)
+    write_readme = benchmark("write_readme")
     readme = (ROOT / "README.md").read_text()
     assert write_readme.write_block(readme) == readme
     assert "importance-weighted, 5000 samples" in readme
@@ -27,11 +41,7 @@ def test_readme_says_what_the_results_say():
 def test_shipped_vae_reaches_its_published_bound():
     """On a seeded subset, within the subset's own error of the published mean."""
     published = pretrained_results("vae_mnist")
-    try:
-        x = data.load("mnist").x_test
-    except data.DataUnavailableError as error:
-        pytest.skip(str(error))
-    x = data.binarize(x, seed=0)
+    x = data.binarize(real("mnist").x_test, seed=0)
     subset = np.random.default_rng(1).permutation(len(x))[:2000]
     bounds = -load_pretrained("vae_mnist").elbo(x[subset], seed=1)
     margin = 2.6 * bounds.std() / np.sqrt(len(bounds))
@@ -39,6 +49,30 @@ def test_shipped_vae_reaches_its_published_bound():
     assert published["negative_elbo"]["num_images"] == 10_000
     assert published["negative_elbo"]["value"] <= 88.5
     assert published["negative_log_likelihood_5000"]["value"] <= 84.8
+
+
+@pytest.mark.parametrize(("name", "least"), [("mnist", 0.993), ("fashion_mnist", 0.92)])
+def test_shipped_classifier_reaches_its_published_accuracy(name, least):
+    dataset, classifier = real(name), load_pretrained(f"classifier_{name}")
+    published = pretrained_results(f"classifier_{name}")["accuracy"]
+    accuracy = np.mean(classifier.classify(dataset.x_test) == dataset.y_test)
+    assert abs(accuracy - published) < 5e-4 and published >= least
+
+
+@pytest.mark.parametrize("family", ["noise", "blur", "rotation", "occlusion"])
+def test_distance_rises_with_the_damage(family):
+    """Of real images from the same images, spoiled more and more."""
+    quality = benchmark("generation_quality")
+    x = real("mnist").x_test[::20]
+    classifier = load_pretrained("classifier_mnist")
+    features = classifier.features(x)
+    distances = [
+        metrics.frechet_distance(
+            features, classifier.features(quality.corrupt(x, family, level))
+        )
+        for level in quality.LEVELS[family]
+    ]
+    assert distances[0] > 0 and np.all(np.diff(distances) > 0)
 
 
 def test_damaged_weights_are_refused(tmp_path, monkeypatch):
@@ -55,7 +89,7 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"one of \['vae_mnist'\].*'vae'"):
+    with pytest.raises(ValueError, match=r"one of \[.*'vae_mnist'\].*'vae'"):
         load_pretrained("vae")
 
 

@@ -2,6 +2,7 @@
 
 from tfattn.models.adversarial_training import TwoTimeScaleOptimizer
 from tfattn.models.attention_control import AttentionControl
+from tfattn.models.classifier import ImageClassifier, classifier_optimizer
 from tfattn.models.gan import SelfAttentionGAN
 from tfattn.models.pretrained import load_pretrained, pretrained_results
 from tfattn.models.vae import AttentionVAE
@@ -9,8 +10,10 @@ from tfattn.models.vae import AttentionVAE
 __all__ = [
     "AttentionControl",
     "AttentionVAE",
+    "ImageClassifier",
     "SelfAttentionGAN",
     "TwoTimeScaleOptimizer",
+    "classifier_optimizer",
     "load_pretrained",
     "pretrained_results",
 ]

@@ -60,6 +60,13 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
         self.discriminator.learning_rate = ratio * learning_rate
         self.generator.learning_rate = learning_rate
 
+    # The two optimisers are saved as what they are: nothing else is to be saved.
+    def save_own_variables(self, store):
+        """Nothing of its own."""
+
+    def load_own_variables(self, store):
+        """Nothing of its own."""
+
     def finalize_variable_values(self, var_list):
         """Nothing to do: the average of the generator is the model's own."""
 

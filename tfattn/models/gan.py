@@ -4,13 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfattn.models.adversarial_training import AdversarialModel, TwoTimeScaleOptimizer
-from tfattn.models.checks import (
+from tfattn.checks import (
     check_image_shape,
     check_integer,
     checked_images,
     checked_labels,
 )
+from tfattn.models.adversarial_training import AdversarialModel, TwoTimeScaleOptimizer
 from tfattn.models.gan_networks import (
     ATTENTIONS,
     build_discriminator,

@@ -4,10 +4,15 @@ import hashlib
 import json
 from pathlib import Path
 
+from tfattn.models.classifier import ImageClassifier
 from tfattn.models.vae import AttentionVAE
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-MODELS = {"vae_mnist": AttentionVAE}
+MODELS = {
+    "classifier_fashion_mnist": ImageClassifier,
+    "classifier_mnist": ImageClassifier,
+    "vae_mnist": AttentionVAE,
+}
 
 
 def load_pretrained(name):
@@ -18,7 +23,9 @@ def load_pretrained(name):
     stands in `weights/<name>.json`, see `pretrained_results`.
 
     Args:
-        name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised.
+        name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised;
+            `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on
+            whose features generated images are judged.
 
     Returns:
         The model.

@@ -4,16 +4,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfattn.densities import bernoulli_log_density, gaussian_log_density
-from tfattn.layers import CouplingFlow
-from tfattn.models.attention_control import NO_CONTROL
-from tfattn.models.checks import (
+from tfattn.checks import (
     check_image_shape,
     check_integer,
     checked_binary_images,
     checked_images,
     checked_labels,
 )
+from tfattn.densities import bernoulli_log_density, gaussian_log_density
+from tfattn.layers import CouplingFlow
+from tfattn.models.attention_control import NO_CONTROL
 from tfattn.models.importance_weighting import bounds
 from tfattn.models.vae_networks import (
     ATTENTION_LAYERS,

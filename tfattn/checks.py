@@ -1,4 +1,4 @@
-"""Bad input, refused before any work starts; the same words in every model."""
+"""Bad input, refused before any work starts; the same words everywhere."""
 
 import numpy as np
 

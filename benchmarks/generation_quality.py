@@ -1,0 +1,149 @@
+"""What the distances between sets of images say, and what the models score by them.
+
+    python benchmarks/generation_quality.py
+
+writes benchmarks/results/generation_quality.json and docs/generation_quality.png. All
+rows are 10 000 images against the 10 000 test images, on features of the frozen
+classifier of the data set: real training images (the floor), the same images
+corrupted (the test of the measures themselves), with a class missing, samples of the
+shipped models (`tfattn evaluate` wrote the GANs' scores).
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import ndimage
+
+from tfattn import data
+from tfattn.models import load_pretrained, pretrained_results
+from tfattn.models.pretrained import MODELS
+from tfattn.systems.gan import quality
+
+ROOT = Path(__file__).parent.parent
+NUM_DRAWS = 3
+LEVELS = {
+    "noise": (0.05, 0.1, 0.2, 0.4),
+    "blur": (0.5, 1.0, 1.5, 2.0),
+    "rotation": (5, 10, 20, 40),
+    "occlusion": (4, 8, 12, 16),
+}
+UNITS = {
+    "noise": "Gaussian, standard deviation",
+    "blur": "Gaussian, pixels",
+    "rotation": "degrees",
+    "occlusion": "side of a black square, pixels",
+}
+MEASURES = ("frechet_distance", "kernel_distance", "precision", "recall", "recognised")
+
+
+def corrupt(x, family, level):
+    """Images (n, h, w, c) spoiled in one way, still in [0, 1]."""
+    rng = np.random.default_rng(1)
+    if family == "noise":
+        x = x + rng.normal(0, level, x.shape)
+    elif family == "blur":
+        x = ndimage.gaussian_filter(x, (0, level, level, 0))
+    elif family == "rotation":
+        x = ndimage.rotate(x, level, axes=(1, 2), reshape=False, order=1)
+    else:
+        x = x.copy()
+        for image in x:
+            row, col = (rng.integers(0, size - level + 1) for size in image.shape[:2])
+            image[row : row + level, col : col + level] = 0
+    return np.clip(x, 0, 1).astype("float32")
+
+
+def training_draw(dataset, seed, without=None):
+    """As many training images as there are test images, and their labels."""
+    of_interest = np.flatnonzero(dataset.y_train != without)
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(of_interest, len(dataset.x_test), replace=False)
+    return dataset.x_train[chosen], dataset.y_train[chosen]
+
+
+def spread(scores):
+    """Mean, lowest and highest of each measure over several draws."""
+    return {
+        name: {
+            "mean": float(np.mean([s[name] for s in scores])),
+            "lowest": min(s[name] for s in scores),
+            "highest": max(s[name] for s in scores),
+        }
+        for name in scores[0]
+    }
+
+
+def measure(name):
+    """All rows of one data set: row's name to its measures."""
+    dataset, classifier = data.load(name), load_pretrained(f"classifier_{name}")
+
+    def score(images, labels=None):
+        return quality(classifier, dataset.x_test, images, labels)
+
+    rows = {}
+
+    def add(row, scores):
+        rows[row] = spread(scores)
+        print(f"{name}, {row}: {rows[row]['frechet_distance']['mean']:.3f}", flush=True)
+
+    draws = [training_draw(dataset, seed) for seed in range(NUM_DRAWS)]
+    add("real training images", [score(*draw) for draw in draws])
+    images, labels = draws[0]
+    for family, levels in LEVELS.items():
+        for level in levels:
+            spoiled = corrupt(images, family, level)
+            add(f"{family} {level}", [score(spoiled, labels)])
+    add("without class 0", [score(*training_draw(dataset, 0, without=0))])
+    if name == "mnist":
+        vae = load_pretrained("vae_mnist")
+        draws = [vae.sample(len(images), seed=seed) for seed in range(NUM_DRAWS)]
+        add("attention VAE", [score(draw) for draw in draws])
+    if f"gan_{name}" in MODELS:
+        gan = pretrained_results(f"gan_{name}")
+        rows["self-attention GAN"] = {key: gan[key] for key in MEASURES}
+    return rows
+
+
+def draw(results, path):
+    """Fréchet distance by the level of each corruption."""
+    figure = Figure(figsize=(11, 3), layout="constrained")
+    for axes, (family, levels) in zip(
+        figure.subplots(1, len(LEVELS)), LEVELS.items(), strict=True
+    ):
+        for name, rows in results.items():
+            floor = rows["real training images"]["frechet_distance"]["mean"]
+            distances = [
+                rows[f"{family} {level}"]["frechet_distance"]["mean"] / floor
+                for level in levels
+            ]
+            axes.semilogy((0, *levels), (1, *distances), "o-", label=name)
+        axes.set(title=family, xlabel=UNITS[family])
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("Fréchet classifier distance / floor")
+    figure.axes[0].legend()
+    figure.savefig(path, dpi=80)
+
+
+def main():
+    results = {name: measure(name) for name in ("mnist", "fashion_mnist")}
+    content = {
+        "protocol": (
+            "10 000 images against the 10 000 test images, on the features of the "
+            f"frozen classifier; mean and range of {NUM_DRAWS} draws, corruptions of "
+            "one draw of training images; the VAE's images are its probabilities"
+        ),
+        "classifier_accuracy": {
+            name: pretrained_results(f"classifier_{name}")["accuracy"]
+            for name in results
+        },
+        "rows": results,
+    }
+    path = ROOT / "benchmarks" / "results" / "generation_quality.json"
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    draw(results, ROOT / "docs" / "generation_quality.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""How the command `tfattn` builds, trains, measures and draws each system.
+
+Each module has the same names, which `tfattn.runs.fit` and `tfattn.cli` call:
+
+* `BATCH_SIZE`, `EPOCHS` (default), `DATA` (names of data sets that it takes)
+* `add_arguments(parser)`: the options of `tfattn train` that are the system's own
+* `build(dataset, arguments)`: the model; `training_arrays(model, dataset)`
+* `compile_model(model, num_steps)`
+* `epoch_measurements(model)`, `describe(row)`, `draw_epoch(model, run, epoch)`
+* `measure(model, dataset)`: for metrics.json; `draw(model, dataset, run)`
+* `evaluate(model, dataset, arguments)`: the long measurement of `tfattn evaluate`
+* `sample(model, n, seed)`: images for `tfattn sample`
+"""

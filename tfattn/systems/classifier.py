@@ -1,0 +1,84 @@
+"""The classifier on whose features generated images are judged."""
+
+import keras
+import numpy as np
+
+from tfattn import plots
+from tfattn.models import ImageClassifier, classifier_optimizer
+from tfattn.runs import write_figure
+
+BATCH_SIZE = 128
+EPOCHS = 16
+DATA = ("mnist", "fashion_mnist", "digits")
+
+
+def add_arguments(parser):
+    """None of its own."""
+
+
+def build(dataset, arguments):
+    return ImageClassifier(
+        dataset.x_train.shape[1:],
+        num_classes=int(dataset.y_train.max()) + 1,
+        # Clothes have no left and right, digits have.
+        flip=dataset.name == "fashion_mnist",
+        seed=arguments.seed,
+    )
+
+
+def training_arrays(model, dataset):
+    return dataset.x_train, dataset.y_train
+
+
+def compile_model(model, num_steps):
+    model.compile(
+        classifier_optimizer(num_steps),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def epoch_measurements(model):
+    return {}
+
+
+def describe(row):
+    return f"cross-entropy {row['loss']:.4f}, training accuracy {row['accuracy']:.2%}"
+
+
+def draw_epoch(model, run, epoch):
+    """Nothing: there is nothing to see before the end."""
+
+
+def measure(model, dataset):
+    accuracy = float(np.mean(model.classify(dataset.x_test) == dataset.y_test))
+    print(f"test accuracy: {accuracy:.2%}", flush=True)
+    return {
+        "protocol": f"all {len(dataset.x_test)} test images, once, after training",
+        "accuracy": accuracy,
+    }
+
+
+def draw(model, dataset, run):
+    """The test images that it gets wrong, with what it takes them for."""
+    found = model.classify(dataset.x_test)
+    wrong = np.flatnonzero(found != dataset.y_test)[:40]
+    images = np.ones((4, 10, *model.image_shape), "float32")
+    images.reshape(40, *model.image_shape)[: len(wrong)] = dataset.x_test[wrong]
+    titles = [
+        " ".join(f"{dataset.y_test[i]}→{found[i]}" for i in wrong[start : start + 10])
+        for start in range(0, 40, 10)
+    ]
+    figure = plots.image_grid(images, titles, "test images that it gets wrong")
+    write_figure(run / "errors.png", figure)
+
+
+def evaluate(model, dataset, arguments):
+    return measure(model, dataset)
+
+
+def sample(model, n, seed):
+    raise ValueError(
+        "A classifier draws no images. Expected the run of another system."
+    )

@@ -1,0 +1,166 @@
+"""The self-attention GAN for the command line."""
+
+import keras
+import numpy as np
+
+from tfattn import metrics, plots
+from tfattn.models import SelfAttentionGAN, TwoTimeScaleOptimizer, load_pretrained
+from tfattn.runs import write_figure
+
+BATCH_SIZE = 64
+EPOCHS = 12
+DATA = ("mnist", "fashion_mnist", "digits")
+SAMPLE_SEED = 0
+NUM_REPEATS = 3
+ATTENTION_QUERIES = [(3, 7), (7, 4), (7, 10), (11, 7)]
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "--attention",
+        choices=["self", "gate", "residual", "uniform", "none"],
+        default="self",
+    )
+
+
+def build(dataset, arguments):
+    return SelfAttentionGAN(
+        dataset.x_train.shape[1:],
+        num_classes=int(dataset.y_train.max()) + 1,
+        attention=None if arguments.attention == "none" else arguments.attention,
+        seed=arguments.seed,
+    )
+
+
+def training_arrays(model, dataset):
+    return ((dataset.x_train, dataset.y_train),)
+
+
+def compile_model(model, num_steps):
+    """Both rates start at twice SAGAN's and fall to 0: the training is short."""
+    rates = [
+        keras.optimizers.schedules.CosineDecay(rate, num_steps) for rate in (2e-4, 8e-4)
+    ]
+    generator, discriminator = (
+        keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.9) for rate in rates
+    )
+    model.compile(TwoTimeScaleOptimizer(generator, discriminator))
+
+
+def epoch_measurements(model):
+    """γ of each attention layer and the largest σ of each network's kernels."""
+    found = {f"gamma_{name}": gamma for name, gamma in model.gammas().items()}
+    for path, sigma in model.largest_singular_values().items():
+        name = f"sigma_{path.partition('/')[0]}"
+        found[name] = max(found.get(name, 0.0), sigma)
+    return found
+
+
+def describe(row):
+    gammas = [f"{row[k]:+.3f}" for k in row if k.startswith("gamma_")]
+    sigmas = [f"{row[k]:.2f}" for k in row if k.startswith("sigma_")]
+    return (
+        f"losses: discriminator {row['discriminator_loss']:.3f}, generator "
+        f"{row['generator_loss']:.3f}; γ: {', '.join(gammas) or 'none'}; "
+        f"largest σ: {', '.join(sigmas)}"
+    )
+
+
+def draw_epoch(model, run, epoch):
+    folder = run / "samples"
+    folder.mkdir(exist_ok=True)
+    figure = plots.image_grid(_sheet(model), title=f"the same noise, epoch {epoch}")
+    write_figure(folder / f"epoch_{epoch:03}.png", figure)
+
+
+def draw(model, dataset, run):
+    figure = plots.image_grid(_sheet(model), title="a row for each class")
+    write_figure(run / "samples.png", figure)
+    if model.attention != "self":
+        return
+    labels = np.arange(min(6, model.num_classes))
+    latents = model.sample_latents(len(labels), seed=SAMPLE_SEED)
+    map_h, map_w = (size // 2 for size in model.image_shape[:2])
+    figure = plots.attention_figure(
+        model.generate_from(latents, labels),
+        model.attention_maps(latents, labels),
+        [(row * map_h // 14, col * map_w // 14) for row, col in ATTENTION_QUERIES],
+        title="where the generator looks while it draws the cross",
+    )
+    write_figure(run / "attention.png", figure)
+
+
+def measure(model, dataset):
+    return _quality_of_repeats(model, dataset, num_repeats=1)
+
+
+def evaluate(model, dataset, arguments):
+    return _quality_of_repeats(model, dataset, NUM_REPEATS)
+
+
+def sample(model, n, seed):
+    return model.generate(n, np.arange(n) % model.num_classes, seed=seed)
+
+
+def quality(classifier, x_test, images, labels):
+    """Every number by which generated images are judged.
+
+    Args:
+        classifier: The frozen classifier of the data set.
+        x_test: Real images (n, h, w, c).
+        images: Generated images (m, h, w, c).
+        labels: The classes (m,) that they were asked to be, or `None`.
+
+    Returns:
+        Dictionary from a measure's name to its value.
+    """
+    real, generated = classifier.features(x_test), classifier.features(images)
+    found = {
+        "frechet_distance": metrics.frechet_distance(real, generated),
+        "kernel_distance": metrics.kernel_distance(real, generated).value,
+        **metrics.precision_recall(real, generated)._asdict(),
+    }
+    if labels is not None:
+        found["recognised"] = float(np.mean(classifier.classify(images) == labels))
+    return found
+
+
+def _quality_of_repeats(model, dataset, num_repeats):
+    if dataset.name == "digits":
+        print("digits have no frozen classifier: nothing is measured on its features")
+        return {"protocol": "no frozen classifier of this data set, no measurement"}
+    classifier = load_pretrained(f"classifier_{dataset.name}")
+    n = len(dataset.x_test)
+    labels = np.arange(n) % model.num_classes
+    repeats = []
+    for seed in range(num_repeats):
+        print(f"judging draw {seed + 1} of {num_repeats}", flush=True)
+        images = model.generate(n, labels, seed=seed)
+        repeats.append(quality(classifier, dataset.x_test, images, labels))
+    found = {
+        name: {
+            "mean": float(np.mean([r[name] for r in repeats])),
+            "lowest": min(r[name] for r in repeats),
+            "highest": max(r[name] for r in repeats),
+        }
+        for name in repeats[0]
+    }
+    for name, spread in found.items():
+        print(
+            f"test {name}: {spread['mean']:.4f} "
+            f"({spread['lowest']:.4f} to {spread['highest']:.4f}, "
+            f"{num_repeats} draws)",
+            flush=True,
+        )
+    protocol = (
+        f"{n} generated images, as many of each class, against the {n} test images, on "
+        f"features of the frozen classifier; {num_repeats} draws"
+    )
+    return {"protocol": protocol, **found}
+
+
+def _sheet(model):
+    """Images of the same noise always: (classes, 10, h, w, c)."""
+    rows = model.num_classes
+    images = model.generate(10 * rows, np.repeat(np.arange(rows), 10), SAMPLE_SEED)
+    return images.reshape(rows, 10, *model.image_shape)

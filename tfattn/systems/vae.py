@@ -1,0 +1,143 @@
+"""The attention VAE for the command line."""
+
+import keras
+import numpy as np
+
+from tfattn import data, metrics, plots
+from tfattn.models import AttentionVAE
+from tfattn.runs import write_figure
+
+BATCH_SIZE = 128
+EPOCHS = 20
+DATA = data.NAMES
+TEST_DRAW_SEED = 0
+SAMPLE_SEED = 0
+ATTENTION_QUERIES = [(3, 7), (7, 4), (7, 10), (11, 7)]
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "--attention",
+        choices=["self", "module", "residual", "uniform", "none"],
+        default="self",
+    )
+
+
+def build(dataset, arguments):
+    return AttentionVAE(
+        dataset.x_train.shape[1:],
+        attention=None if arguments.attention == "none" else arguments.attention,
+        seed=arguments.seed,
+    )
+
+
+def training_arrays(model, dataset):
+    return (dataset.x_train,)
+
+
+def compile_model(model, num_steps):
+    """Adam with a warm-up and a cosine decay to nothing over `num_steps` steps."""
+    warmup_steps = min(300, num_steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        1e-5,
+        max(1, num_steps - warmup_steps),
+        warmup_target=2e-3,
+        warmup_steps=warmup_steps,
+    )
+    # Only the first steps come near the norm at which gradients are cut.
+    model.compile(keras.optimizers.Adam(schedule, clipnorm=200.0))
+    model.optimizer.build(model.trainable_variables)
+
+
+def epoch_measurements(model):
+    return {}
+
+
+def describe(row):
+    return (
+        f"negative ELBO {row['loss']:.2f} nats "
+        f"(reconstruction {row['reconstruction']:.2f}, KL {row['kl']:.2f})"
+    )
+
+
+def draw_epoch(model, run, epoch):
+    """Nothing: what is drawn of a VAE is drawn at the end."""
+
+
+def measure(model, dataset):
+    x_test = data.binarize(dataset.x_test, TEST_DRAW_SEED)
+    bound = metrics.mean_estimate(-model.elbo(x_test))
+    _print_estimate("negative_elbo", bound)
+    return {
+        "protocol": _protocol(dataset.name),
+        "negative_elbo": bound._asdict(),
+        "active_units": metrics.active_units(model.encode(x_test)[0]),
+    }
+
+
+def draw(model, dataset, run):
+    rows = sample(model, 100, SAMPLE_SEED).reshape(10, 10, *model.image_shape)
+    write_figure(
+        run / "samples.png", plots.image_grid(rows, title="drawn from the model")
+    )
+    if model.attention != "self":
+        return
+    images = data.binarize(dataset.x_test, TEST_DRAW_SEED)[:6]
+    map_h, map_w = (size // 2 for size in model.image_shape[:2])
+    queries = [(row * map_h // 14, col * map_w // 14) for row, col in ATTENTION_QUERIES]
+    figure = plots.attention_figure(
+        model.reconstruct(images),
+        model.attention_maps(images),
+        queries,
+        title="where the decoder looks while it draws the cross",
+    )
+    write_figure(run / "attention.png", figure)
+
+
+def evaluate(model, dataset, arguments):
+    """Importance-weighted bounds."""
+    x_test = data.binarize(dataset.x_test, TEST_DRAW_SEED)
+    # A seeded subset: the first images of MNIST's test set are easier than the rest.
+    subset = np.random.default_rng(0).permutation(len(x_test))[: arguments.subset_size]
+    bounds = {"negative_elbo": metrics.mean_estimate(-model.elbo(x_test))}
+    for images, num_samples, words in (
+        (x_test, arguments.num_samples, "all test images"),
+        (x_test[np.sort(subset)], arguments.subset_num_samples, "a random subset"),
+    ):
+        print(f"L_{num_samples} on {words}", flush=True)
+        progress = keras.utils.Progbar(len(images), verbose=1)
+        parts = []
+        for start in range(0, len(images), 100):
+            part = images[start : start + 100]
+            parts.append(
+                model.log_likelihood(part, num_samples=num_samples, seed=start)
+            )
+            progress.add(len(part))
+        bounds[f"negative_log_likelihood_{num_samples}"] = metrics.mean_estimate(
+            -np.concatenate(parts)
+        )
+    for name, estimate in bounds.items():
+        _print_estimate(name, estimate)
+    return {name: estimate._asdict() for name, estimate in bounds.items()}
+
+
+def sample(model, n, seed):
+    return model.sample(n, seed=seed)
+
+
+def _protocol(name):
+    if name == "binarized_mnist":
+        return "static binarisation (Larochelle), 50 000 training images"
+    return (
+        "dynamic binarisation: training images drawn anew in each step, test images "
+        f"drawn once with seed {TEST_DRAW_SEED}"
+    )
+
+
+def _print_estimate(name, estimate):
+    print(
+        f"test {name}: {estimate.value:.2f} nats per image "
+        f"(95 % interval {estimate.low:.2f} to {estimate.high:.2f}, "
+        f"{estimate.num_images} images)",
+        flush=True,
+    )
