@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from tfattn import data
+from tfattn import data, metrics
 from tfattn.models import load_pretrained, pretrained_results
 from tfattn.models.pretrained import MODELS
 from tfattn.systems.gan import quality
@@ -63,18 +63,6 @@ def training_draw(dataset, seed, without=None):
     return dataset.x_train[chosen], dataset.y_train[chosen]
 
 
-def spread(scores):
-    """Mean, lowest and highest of each measure over several draws."""
-    return {
-        name: {
-            "mean": float(np.mean([s[name] for s in scores])),
-            "lowest": min(s[name] for s in scores),
-            "highest": max(s[name] for s in scores),
-        }
-        for name in scores[0]
-    }
-
-
 def measure(name):
     """All rows of one data set: row's name to its measures."""
     dataset, classifier = data.load(name), load_pretrained(f"classifier_{name}")
@@ -85,7 +73,7 @@ def measure(name):
     rows = {}
 
     def add(row, scores):
-        rows[row] = spread(scores)
+        rows[row] = metrics.spread(scores)
         print(f"{name}, {row}: {rows[row]['frechet_distance']['mean']:.3f}", flush=True)
 
     draws = [training_draw(dataset, seed) for seed in range(NUM_DRAWS)]

@@ -11,7 +11,7 @@ writes benchmarks/results/self_attention_profile.json.
 
 One row is no part of either: the chunked form multiplies as many pairs of numbers as
 one 2048×2048 matrix product does, and that product is what the processor does best.
-No way to order the work is faster than this row and two softmaxes.
+With TensorFlow's products and softmax, this row and two softmaxes are the least.
 """
 
 import json

@@ -32,6 +32,14 @@ def test_mean_estimate_covers_the_truth_about_95_times_in_100():
     assert 920 <= covered <= 970
 
 
+def test_spread_by_hand():
+    draws = [{"a": 3.0, "b": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 5.0, "b": 4.0}]
+    assert metrics.spread(draws) == {
+        "a": {"mean": 3.0, "lowest": 1.0, "highest": 5.0},
+        "b": {"mean": 2.0, "lowest": 1.0, "highest": 4.0},
+    }
+
+
 def test_active_units():
     """Standard deviations 1, 0.2, 0.05, 0: variances 1, 0.04, 0.0025, 0."""
     draws = np.random.default_rng(0).normal(size=(10_000, 4))

@@ -30,6 +30,19 @@ def test_attention_figure_puts_the_cross_on_the_query():
     np.testing.assert_array_equal(axes[5].images[1].get_array(), maps[1, 3, 5])
 
 
+def test_attention_figure_chooses_places_on_a_map_of_any_size():
+    """14×14 gives (3, 7), (7, 4), (7, 10), (11, 7); 4×6 gives (0, 3), (2, 1), ..."""
+    for map_h, map_w, expected in (
+        (14, 14, [(3, 7), (7, 4), (7, 10), (11, 7)]),
+        (4, 6, [(0, 3), (2, 1), (2, 4), (3, 3)]),
+    ):
+        maps = np.random.default_rng(0).random((1, map_h, map_w, 2, 3))
+        axes = drawn(plots.attention_figure(np.zeros((1, 28, 28, 1)), maps))
+        assert len(axes) == 5
+        for (row, col), axis in zip(expected, axes[1:], strict=True):
+            np.testing.assert_array_equal(axis.images[1].get_array(), maps[0, row, col])
+
+
 def test_weight_figure():
     images = np.zeros((2, 8, 12, 1), "float32")
     maps = np.random.default_rng(0).random((2, 3, 4, 6))

@@ -44,7 +44,7 @@ def train(arguments):
             f"\n*** {name} COULD NOT BE HAD. THIS RUN TRAINS ON {dataset.name}. ***\n"
         )
 
-    arrays = system.training_arrays(model, dataset)
+    arrays = system.training_arrays(dataset)
     rows = fit(model, system, arrays, run, arguments.epochs, arguments.seed)
     write_whole(run / "model.keras", model.save)
     (run / "checkpoint.weights.h5").unlink(missing_ok=True)

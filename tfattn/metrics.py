@@ -74,6 +74,26 @@ def mean_estimate(values):
     )
 
 
+def spread(draws):
+    """Mean, lowest and highest of measures that were taken several times.
+
+    Args:
+        draws: List of dictionaries from a measure's name to its value, one for each
+            time.
+
+    Returns:
+        Dictionary from a measure's name to those of `mean`, `lowest` and `highest`.
+    """
+    return {
+        name: {
+            "mean": float(np.mean([draw[name] for draw in draws])),
+            "lowest": min(draw[name] for draw in draws),
+            "highest": max(draw[name] for draw in draws),
+        }
+        for name in draws[0]
+    }
+
+
 def active_units(posterior_means, threshold=0.01):
     """Number of latents that a variational autoencoder uses.
 

@@ -3,6 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+# Four places around the middle, (row, col) in parts of the height and width.
+QUERIES = ((3 / 14, 1 / 2), (1 / 2, 2 / 7), (1 / 2, 5 / 7), (11 / 14, 1 / 2))
+
 
 def _show(axes, image):
     """Draws one image (h, w, c) in [0, 1], grey if c is 1, without ticks."""
@@ -46,13 +49,14 @@ def image_grid(images, row_titles=None, title=None, cell_size=0.6):
     return figure
 
 
-def attention_figure(images, maps, queries, title=None):
+def attention_figure(images, maps, queries=None, title=None):
     """Where chosen positions of images attend.
 
     Args:
         images: Array (n, h, w, c) in [0, 1].
         maps: Attention maps (n, map_h, map_w, key_h, key_w) of these images.
-        queries: Positions (row, col) in the map, one column of pictures for each.
+        queries: Positions (row, col) in the map, one column of pictures for each;
+            by default four places around the middle.
         title: Optional text above the figure.
 
     Returns:
@@ -61,6 +65,8 @@ def attention_figure(images, maps, queries, title=None):
     """
     n, map_h, map_w = maps.shape[:3]
     h, w = images.shape[1:3]
+    if queries is None:
+        queries = [(int(row * map_h), int(col * map_w)) for row, col in QUERIES]
     columns = 1 + len(queries)
     figure = Figure(
         figsize=(columns * 1.3, n * 1.3 + (0.4 if title else 0)), layout="constrained"

@@ -50,24 +50,18 @@ class AttentionGate(layers.Layer):
                 )
         self.filters = filters
         self.kernel_size = kernel_size
-        self.hidden = filters and layers.Conv2D(
-            filters,
-            kernel_size,
-            padding="same",
-            activation="relu",
-            data_format="channels_last",
-            dtype=self.dtype_policy,
-            name="hidden",
-        )
-        self.gate = layers.Conv2D(
-            1,
-            kernel_size,
-            padding="same",
-            activation="sigmoid",
-            data_format="channels_last",
-            dtype=self.dtype_policy,
-            name="gate",
-        )
+        shared = {
+            "kernel_size": kernel_size,
+            "padding": "same",
+            "data_format": "channels_last",
+            "dtype": self.dtype_policy,
+        }
+        self.hidden = None
+        if filters is not None:
+            self.hidden = layers.Conv2D(
+                filters, activation="relu", name="hidden", **shared
+            )
+        self.gate = layers.Conv2D(1, activation="sigmoid", name="gate", **shared)
 
     def build(self, input_shape):
         if len(input_shape) != 4:

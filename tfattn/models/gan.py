@@ -4,13 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfattn.checks import (
-    check_image_shape,
-    check_integer,
-    checked_images,
-    checked_labels,
-)
+from tfattn.checks import check_integer, checked_images
 from tfattn.models.adversarial_training import AdversarialModel, TwoTimeScaleOptimizer
+from tfattn.models.conditional_image_model import ConditionalImageModel
 from tfattn.models.gan_networks import (
     ATTENTIONS,
     build_discriminator,
@@ -19,7 +15,7 @@ from tfattn.models.gan_networks import (
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class SelfAttentionGAN(AdversarialModel):
+class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
     """Residual generator and discriminator with attention at half the image's size.
 
     With x an image, z a standard normal latent vector and y an optional class:
@@ -79,11 +75,8 @@ class SelfAttentionGAN(AdversarialModel):
         seed=0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        check_image_shape(image_shape, divisor=4)
+        super().__init__(image_shape, num_classes, seed, **kwargs)
         check_integer("latent_dim", latent_dim, least=1)
-        if num_classes is not None:
-            check_integer("num_classes", num_classes, least=2)
         check_integer("width", width, least=3)
         if attention not in ATTENTIONS:
             raise ValueError(
@@ -94,14 +87,11 @@ class SelfAttentionGAN(AdversarialModel):
             raise ValueError(
                 f"Expected ema_decay in [0, 1). Received: ema_decay={ema_decay}"
             )
-        self.image_shape = tuple(image_shape)
         self.latent_dim = latent_dim
-        self.num_classes = num_classes
         self.attention = attention
         self.width = width
         self.spectral_norm = spectral_norm
         self.ema_decay = ema_decay
-        self.seed = seed
 
         shared = (num_classes, width, attention, spectral_norm)
         self.generator, self.generator_average = (
@@ -111,7 +101,6 @@ class SelfAttentionGAN(AdversarialModel):
         self.generator_average.set_weights(self.generator.get_weights())
         self.generator_average.trainable = False
         self.discriminator = build_discriminator(self.image_shape, *shared)
-        self.seed_generator = keras.random.SeedGenerator(seed)
         self.discriminator_loss_tracker = keras.metrics.Mean(name="discriminator_loss")
         self.generator_loss_tracker = keras.metrics.Mean(name="generator_loss")
         self.built = True
@@ -139,27 +128,18 @@ class SelfAttentionGAN(AdversarialModel):
         self.compile(config["optimizer"], jit_compile=config["jit_compile"])
 
     def fit(self, x=None, *args, **kwargs):
-        """`keras.Model.fit`; arrays are checked before training starts."""
+        """`keras.Model.fit` without validation; arrays are checked before it starts."""
         if "validation_data" in kwargs or "validation_split" in kwargs:
             raise ValueError(
                 "A GAN's losses say nothing of its images. Expected no validation "
                 "data; measure what it generates by tfattn.metrics."
             )
-        if isinstance(x, np.ndarray):
-            checked_images(x, self.image_shape)
-            self._condition(None, len(x))
-        elif isinstance(x, tuple | list) and len(x) == 2:
-            checked_images(x[0], self.image_shape)
-            self._condition(x[1], len(x[0]))
         return super().fit(x, *args, **kwargs)
 
     def adversarial_step(self, data):
         """One step of the discriminator, one of the generator, and the average's."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        condition = []
-        if self.num_classes:
-            x, labels = x
-            condition = [ops.one_hot(ops.cast(labels, "int32"), self.num_classes)]
+        x, condition = self._split(x)
         x = ops.cast(x, "float32")
         latents = keras.random.normal(
             (ops.shape(x)[0], self.latent_dim), seed=self.seed_generator
@@ -230,11 +210,8 @@ class SelfAttentionGAN(AdversarialModel):
     # --- using a trained model ------------------------------------------------
 
     def call(self, inputs, training=None):
-        if not self.num_classes:
-            return self.generator_average([inputs])
-        latents, labels = inputs
-        condition = ops.one_hot(ops.cast(labels, "int32"), self.num_classes)
-        return self.generator_average([latents, condition])
+        latents, condition = self._split(inputs)
+        return self.generator_average([latents, *condition])
 
     def sample_latents(self, n, seed=None):
         """Draws n standard normal latents: NumPy array (n, latent_dim)."""
@@ -304,7 +281,7 @@ class SelfAttentionGAN(AdversarialModel):
                 "The discriminator has a map with attention='self'. Received: a model "
                 f"with attention={self.attention!r}"
             )
-        x = checked_images(x, self.image_shape)
+        x = ops.convert_to_tensor(checked_images(x, self.image_shape))
         inputs = [x, *self._condition(labels, len(x))]
         return _attention_maps(self.discriminator, inputs)
 
@@ -338,39 +315,17 @@ class SelfAttentionGAN(AdversarialModel):
                 f"Expected latents of shape (n, {self.latent_dim}). "
                 f"Received: latents of shape {tuple(latents.shape)}"
             )
-        return [latents, *self._condition(labels, len(latents))]
-
-    def _condition(self, labels, n):
-        """One-hot labels in a list, empty for a model without classes."""
-        if (labels is None) != (self.num_classes is None):
-            raise ValueError(
-                "Expected labels exactly where the model has classes. Received: "
-                f"labels={labels!r} for a model with num_classes={self.num_classes}"
-            )
-        if labels is None:
-            return []
-        labels = checked_labels(labels, n, self.num_classes)
-        return [np.eye(self.num_classes, dtype="float32")[labels]]
-
-    # A training that goes on from a file must go on with the same draws.
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
-
-    def load_own_variables(self, store):
-        self.seed_generator.state.assign(np.array(store["seed_state"]))
+        latents = ops.convert_to_tensor(latents, "float32")
+        return [latents, *self._condition(labels, latents.shape[0])]
 
     def get_config(self):
         return {
             **super().get_config(),
-            "image_shape": self.image_shape,
             "latent_dim": self.latent_dim,
-            "num_classes": self.num_classes,
             "attention": self.attention,
             "width": self.width,
             "spectral_norm": self.spectral_norm,
             "ema_decay": self.ema_decay,
-            "seed": self.seed,
         }
 
 

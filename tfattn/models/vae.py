@@ -4,16 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfattn.checks import (
-    check_image_shape,
-    check_integer,
-    checked_binary_images,
-    checked_images,
-    checked_labels,
-)
+from tfattn.checks import check_integer, checked_binary_images, checked_images
 from tfattn.densities import bernoulli_log_density, gaussian_log_density
 from tfattn.layers import CouplingFlow
 from tfattn.models.attention_control import NO_CONTROL
+from tfattn.models.conditional_image_model import ConditionalImageModel
 from tfattn.models.importance_weighting import bounds
 from tfattn.models.vae_networks import (
     ATTENTION_LAYERS,
@@ -26,7 +21,7 @@ CONTROLLABLE = ("self", "module")
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class AttentionVAE(keras.Model):
+class AttentionVAE(ConditionalImageModel):
     """Convolutional variational autoencoder with attention in encoder and decoder.
 
     With x a binary image, z its latent vector and y an optional class:
@@ -85,11 +80,8 @@ class AttentionVAE(keras.Model):
         seed=0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        check_image_shape(image_shape, divisor=4)
+        super().__init__(image_shape, num_classes, seed, **kwargs)
         check_integer("latent_dim", latent_dim, least=2)
-        if num_classes is not None:
-            check_integer("num_classes", num_classes, least=2)
         check_integer("width", width, least=8)
         if width % 4:
             raise ValueError(
@@ -105,14 +97,11 @@ class AttentionVAE(keras.Model):
                 'Only attention="self" has a map whose entropy can be weighted. '
                 f"Received: entropy_weight={entropy_weight}, attention={attention!r}"
             )
-        self.image_shape = tuple(image_shape)
         self.latent_dim = latent_dim
         self.attention = attention
-        self.num_classes = num_classes
         self.width = width
         self.num_flow_layers = num_flow_layers
         self.entropy_weight = entropy_weight
-        self.seed = seed
 
         self.encoder = build_encoder(
             self.image_shape, latent_dim, num_classes, width, attention
@@ -128,23 +117,12 @@ class AttentionVAE(keras.Model):
         condition_shape = (None, num_classes) if num_classes else None
         self.prior.build((None, latent_dim), condition_shape)
 
-        self.seed_generator = keras.random.SeedGenerator(seed)
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
         self.kl_tracker = keras.metrics.Mean(name="kl")
         self._log_weights_function = None
         self.built = True
 
     # --- the bound ------------------------------------------------------------
-
-    def fit(self, x=None, *args, **kwargs):
-        """`keras.Model.fit`; arrays are checked before training starts."""
-        if isinstance(x, np.ndarray):
-            checked_images(x, self.image_shape)
-            self._condition(None, len(x))
-        elif isinstance(x, tuple | list) and len(x) == 2:
-            checked_images(x[0], self.image_shape)
-            self._condition(x[1], len(x[0]))
-        return super().fit(x, *args, **kwargs)
 
     def call(self, inputs, training=None):
         x, condition = self._split(inputs)
@@ -180,13 +158,6 @@ class AttentionVAE(keras.Model):
     def metrics(self):
         trackers = [self.reconstruction_tracker, self.kl_tracker]
         return [*(m for m in super().metrics if m not in trackers), *trackers]
-
-    def _split(self, inputs):
-        """Images and a list that holds the one-hot labels where there are classes."""
-        if not self.num_classes:
-            return inputs, []
-        x, labels = inputs
-        return x, [ops.one_hot(ops.cast(labels, "int32"), self.num_classes)]
 
     def _decode_with_entropy(self, z, condition):
         features = self.decoder_features([z, *condition])
@@ -411,35 +382,12 @@ class AttentionVAE(keras.Model):
             - gaussian_log_density(noise, log_variance)
         )
 
-    def _condition(self, labels, n):
-        """One-hot labels in a list, empty for a model without classes."""
-        if (labels is None) != (self.num_classes is None):
-            raise ValueError(
-                "Expected labels exactly where the model has classes. Received: "
-                f"labels={labels!r} for a model with num_classes={self.num_classes}"
-            )
-        if labels is None:
-            return []
-        labels = checked_labels(labels, n, self.num_classes)
-        return [ops.one_hot(labels, self.num_classes, dtype="float32")]
-
-    # A training that goes on from a file must go on with the same draws.
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
-
-    def load_own_variables(self, store):
-        self.seed_generator.state.assign(np.array(store["seed_state"]))
-
     def get_config(self):
         return {
             **super().get_config(),
-            "image_shape": self.image_shape,
             "latent_dim": self.latent_dim,
             "attention": self.attention,
-            "num_classes": self.num_classes,
             "width": self.width,
             "num_flow_layers": self.num_flow_layers,
             "entropy_weight": self.entropy_weight,
-            "seed": self.seed,
         }

@@ -12,7 +12,6 @@ EPOCHS = 12
 DATA = ("mnist", "fashion_mnist", "digits")
 SAMPLE_SEED = 0
 NUM_REPEATS = 3
-ATTENTION_QUERIES = [(3, 7), (7, 4), (7, 10), (11, 7)]
 
 
 def add_arguments(parser):
@@ -32,7 +31,7 @@ def build(dataset, arguments):
     )
 
 
-def training_arrays(model, dataset):
+def training_arrays(dataset):
     return ((dataset.x_train, dataset.y_train),)
 
 
@@ -80,11 +79,9 @@ def draw(model, dataset, run):
         return
     labels = np.arange(min(6, model.num_classes))
     latents = model.sample_latents(len(labels), seed=SAMPLE_SEED)
-    map_h, map_w = (size // 2 for size in model.image_shape[:2])
     figure = plots.attention_figure(
         model.generate_from(latents, labels),
         model.attention_maps(latents, labels),
-        [(row * map_h // 14, col * map_w // 14) for row, col in ATTENTION_QUERIES],
         title="where the generator looks while it draws the cross",
     )
     write_figure(run / "attention.png", figure)
@@ -137,18 +134,11 @@ def _quality_of_repeats(model, dataset, num_repeats):
         print(f"judging draw {seed + 1} of {num_repeats}", flush=True)
         images = model.generate(n, labels, seed=seed)
         repeats.append(quality(classifier, dataset.x_test, images, labels))
-    found = {
-        name: {
-            "mean": float(np.mean([r[name] for r in repeats])),
-            "lowest": min(r[name] for r in repeats),
-            "highest": max(r[name] for r in repeats),
-        }
-        for name in repeats[0]
-    }
-    for name, spread in found.items():
+    found = metrics.spread(repeats)
+    for name, values in found.items():
         print(
-            f"test {name}: {spread['mean']:.4f} "
-            f"({spread['lowest']:.4f} to {spread['highest']:.4f}, "
+            f"test {name}: {values['mean']:.4f} "
+            f"({values['lowest']:.4f} to {values['highest']:.4f}, "
             f"{num_repeats} draws)",
             flush=True,
         )

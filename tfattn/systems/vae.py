@@ -12,7 +12,6 @@ EPOCHS = 20
 DATA = data.NAMES
 TEST_DRAW_SEED = 0
 SAMPLE_SEED = 0
-ATTENTION_QUERIES = [(3, 7), (7, 4), (7, 10), (11, 7)]
 
 
 def add_arguments(parser):
@@ -31,7 +30,7 @@ def build(dataset, arguments):
     )
 
 
-def training_arrays(model, dataset):
+def training_arrays(dataset):
     return (dataset.x_train,)
 
 
@@ -83,12 +82,9 @@ def draw(model, dataset, run):
     if model.attention != "self":
         return
     images = data.binarize(dataset.x_test, TEST_DRAW_SEED)[:6]
-    map_h, map_w = (size // 2 for size in model.image_shape[:2])
-    queries = [(row * map_h // 14, col * map_w // 14) for row, col in ATTENTION_QUERIES]
     figure = plots.attention_figure(
         model.reconstruct(images),
         model.attention_maps(images),
-        queries,
         title="where the decoder looks while it draws the cross",
     )
     write_figure(run / "attention.png", figure)

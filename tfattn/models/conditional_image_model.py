@@ -1,0 +1,80 @@
+"""What models of images have in common: classes, checked data, repeatable draws."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfattn.checks import (
+    check_image_shape,
+    check_integer,
+    checked_images,
+    checked_labels,
+)
+
+
+class ConditionalImageModel(keras.Model):
+    """A model of images, with or without classes.
+
+    Args:
+        image_shape: (h, w, c), h and w divisible by 4.
+        num_classes: Number of classes, or `None` for no class condition.
+        seed: Seed of the draws in training.
+
+    Raises:
+        ValueError: For an argument outside the ranges above.
+    """
+
+    def __init__(self, image_shape, num_classes, seed, **kwargs):
+        super().__init__(**kwargs)
+        check_image_shape(image_shape, divisor=4)
+        if num_classes is not None:
+            check_integer("num_classes", num_classes, least=2)
+        self.image_shape = tuple(image_shape)
+        self.num_classes = num_classes
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def fit(self, x=None, *args, **kwargs):
+        """`keras.Model.fit`; arrays are checked before training starts."""
+        if isinstance(x, np.ndarray):
+            checked_images(x, self.image_shape)
+            self._condition(None, len(x))
+        elif isinstance(x, tuple | list) and len(x) == 2:
+            checked_images(x[0], self.image_shape)
+            self._condition(x[1], len(x[0]))
+        return super().fit(x, *args, **kwargs)
+
+    def _split(self, inputs):
+        """The inputs without their labels, and these one-hot in a list, if any."""
+        if not self.num_classes:
+            return inputs, []
+        x, labels = inputs
+        return x, [ops.one_hot(ops.cast(labels, "int32"), self.num_classes)]
+
+    def _condition(self, labels, n):
+        """Checked labels, one-hot in a list, empty for a model without classes."""
+        if (labels is None) != (self.num_classes is None):
+            raise ValueError(
+                "Expected labels exactly where the model has classes. Received: "
+                f"labels={labels!r} for a model with num_classes={self.num_classes}"
+            )
+        if labels is None:
+            return []
+        labels = checked_labels(labels, n, self.num_classes)
+        return [ops.one_hot(labels, self.num_classes, dtype="float32")]
+
+    # A training that goes on from a file must go on with the same draws.
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        self.seed_generator.state.assign(np.array(store["seed_state"]))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+        }
