@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 from conftest import on_tensorflow
 
-from tfattn import cli, runs
+from tfattn import cli, data, runs
 from tfattn.systems import gan
 
 pytestmark = on_tensorflow
@@ -165,6 +166,14 @@ def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     out = tmp_path / "sheet.png"
     cli.main(["sample", str(whole), "--num-images", "13", "--out", str(out)])
     assert out.exists()
+
+
+def test_mixed_precision_is_the_gans_alone():
+    arguments = cli.build_parser().parse_args(["train", "gan", "--mixed-precision"])
+    model = gan.build(data.load("digits"), arguments)
+    for network in (model.generator, model.discriminator):
+        assert network.get_layer("attention").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_classifier(tmp_path):

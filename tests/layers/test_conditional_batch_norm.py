@@ -37,15 +37,34 @@ def test_by_definition(shape):
     np.testing.assert_allclose(checks.numpy_of(y), expected(*moved), atol=1e-3)
 
 
+def test_shifts_start_as_asked():
+    """By default every class is normalised alike."""
+    x = checks.images((5, 3, 2, 4))
+    plain, random = (
+        checks.numpy_of(ConditionalBatchNormalization(initializer)([x, CLASSES]))
+        for initializer in ("zeros", keras.initializers.RandomNormal(stddev=0.5))
+    )
+    np.testing.assert_allclose(plain, x / np.sqrt(1.001), rtol=1e-4)
+    shifts = random - plain  # moving statistics are still 0 and 1
+    np.testing.assert_allclose(shifts, shifts[:, :1, :1] + 0 * x, atol=1e-5)
+    shifts = shifts[:, 0, 0]
+    np.testing.assert_allclose(shifts[0], shifts[4], atol=1e-5)
+    assert 0.1 < shifts[[0, 1, 3]].std() < 1.5
+    assert np.abs(shifts[0] - shifts[1]).max() > 0.1
+
+
 def test_save_and_load(tmp_path):
     inputs = [keras.Input((3, 2, 4)), keras.Input((3,))]
-    model = keras.Model(inputs, ConditionalBatchNormalization()(inputs))
+    shifts = keras.initializers.RandomNormal(stddev=0.5)
+    model = keras.Model(inputs, ConditionalBatchNormalization(shifts)(inputs))
     model.layers[-1].scale.assign(np.arange(12.0).reshape(3, 4))
     x = [checks.images((5, 3, 2, 4)), CLASSES]
     model(x, training=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(checks.numpy_of(loaded(x)), checks.numpy_of(model(x)))
+    assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
+    assert loaded.layers[-1].shift_initializer.stddev == 0.5
 
 
 @pytest.mark.parametrize("dtype_policy", ["mixed_float16"], indirect=True)

@@ -205,7 +205,7 @@ def test_hinge_loss_by_hand():
 @trainable_backend
 def test_average_of_the_generator():
     model = small(ema_decay=0.3)
-    model.compile(sgd(0.05))
+    model.compile(sgd(0.005))
     expected = values(model.generator_average.weights)
     for step in (1, 2, 3, 4):
         model.adversarial_step(((images(), LABELS),))
@@ -282,7 +282,8 @@ def test_mixed_precision_trains(dtype_policy, tmp_path):
     model = small()
     model.compile(run_eagerly=EAGERLY)
     before = values(model.trainable_variables)
-    logs = model.fit((images(), LABELS), batch_size=6, epochs=4, verbose=0).history
+    # The first steps of float16 are left out, until its loss scale has come down.
+    logs = model.fit((images(), LABELS), batch_size=6, epochs=12, verbose=0).history
     assert np.all(np.isfinite(logs["discriminator_loss"]))
     for old, new in zip(before, values(model.trainable_variables), strict=True):
         assert np.all(np.isfinite(new)) and np.any(old != new)
@@ -335,9 +336,7 @@ def test_generate(attention, num_classes):
     np.testing.assert_array_equal(model.generate(4, labels, seed=1), drawn)
     assert np.any(model.generate(4, labels, seed=2) != drawn)
     if num_classes:
-        # The tables of scale and shift start at 0, and with them the class.
-        np.testing.assert_allclose(model.generate(4, [0] * 4, seed=1), drawn, atol=1e-5)
-        model = small(attention=attention)
+        # Already without any training.
         drawn = model.generate(3, [0, 1, 2], seed=1)
         other = model.generate(3, [1, 1, 2], seed=1)
         assert np.abs(drawn - other)[0].max() > 1e-3
@@ -397,7 +396,7 @@ def test_gammas_and_singular_values():
         ({"image_shape": (25, 28, 1)}, "divisible by 4"),
         ({"latent_dim": 0}, "latent_dim"),
         ({"num_classes": 1}, "num_classes"),
-        ({"width": 2}, "width"),
+        ({"width": 7}, "width"),
         ({"attention": "module"}, "attention in"),
         ({"ema_decay": 1.0}, "ema_decay"),
     ],

@@ -9,10 +9,15 @@ class ConditionalBatchNormalization(layers.Layer):
     """Normalises each channel over the batch, then scales and shifts it by class.
 
     1. x̂ = (x − mean) / √(variance + ε), as `keras.layers.BatchNormalization`
-    2. y = (1 + scale[class]) ⊙ x̂ + shift[class], both learned from 0
+    2. y = (1 + scale[class]) ⊙ x̂ + shift[class], both learned
 
     Source: de Vries et al., *Modulating early visual processing by language*,
     arXiv:1707.00683, section 3; Miyato & Koyama, arXiv:1802.05637, appendix A.
+
+    Args:
+        shift_initializer: Of the shifts; the scales start at 0. With random shifts
+            classes differ from the first step on, where an optimiser like Adam would
+            need thousands of steps to move them apart.
 
     Call arguments:
         inputs: Tensor (batch, ..., channels) and one-hot classes (batch, classes).
@@ -22,8 +27,9 @@ class ConditionalBatchNormalization(layers.Layer):
         Tensor of the shape of the first input.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, shift_initializer="zeros", **kwargs):
         super().__init__(**kwargs)
+        self.shift_initializer = keras.initializers.get(shift_initializer)
         # Its dtype is ours: a policy given to this layer must reach its parts.
         self.norm = layers.BatchNormalization(
             scale=False, center=False, dtype=self.dtype_policy, name="norm"
@@ -34,7 +40,9 @@ class ConditionalBatchNormalization(layers.Layer):
         self.norm.build(features)
         shape = (classes[-1], features[-1])
         self.scale = self.add_weight(shape=shape, initializer="zeros", name="scale")
-        self.shift = self.add_weight(shape=shape, initializer="zeros", name="shift")
+        self.shift = self.add_weight(
+            shape=shape, initializer=self.shift_initializer, name="shift"
+        )
 
     def call(self, inputs, training=None):
         x, classes = inputs
@@ -48,3 +56,9 @@ class ConditionalBatchNormalization(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "shift_initializer": keras.initializers.serialize(self.shift_initializer),
+        }

@@ -46,8 +46,7 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         attention: `"self"` (`SelfAttention2D` in both networks), `"gate"`
             (`AttentionGate` in the generator alone), or a control: `"residual"` and
             `"uniform"`, of about as many parameters as `"self"`, and `None`.
-        width: Channels at full size; three times as many where attention stands.
-            At least 3.
+        width: Channels at full size. At least 8.
         spectral_norm: Whether kernels are divided by their spectral norm.
         ema_decay: Decay of the generator's moving average, in [0, 1). Early on the
             average is shorter: the decay is at most (1 + t)/(10 + t) in step t.
@@ -69,7 +68,7 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         latent_dim=128,
         num_classes=None,
         attention="self",
-        width=16,
+        width=32,
         spectral_norm=True,
         ema_decay=0.999,
         seed=0,
@@ -77,7 +76,7 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
     ):
         super().__init__(image_shape, num_classes, seed, **kwargs)
         check_integer("latent_dim", latent_dim, least=1)
-        check_integer("width", width, least=3)
+        check_integer("width", width, least=8)
         if attention not in ATTENTIONS:
             raise ValueError(
                 f"Expected attention in {list(ATTENTIONS)}. "

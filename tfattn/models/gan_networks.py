@@ -20,6 +20,9 @@ ATTENTION_LAYERS = {
 }
 # "gate" belongs to the generator alone.
 ATTENTIONS = ("self", "gate", "residual", "uniform", None)
+# Kernels of norm 1 alone give logits that are neither black nor white, and scores that
+# stay within the hinge's margin.
+SCALE = 4.0
 
 
 def build_generator(
@@ -33,7 +36,8 @@ def build_generator(
 
     def normalise(x):
         if classes:
-            return ConditionalBatchNormalization()([x, *classes])
+            shifts = keras.initializers.RandomNormal(stddev=0.5)
+            return ConditionalBatchNormalization(shifts)([x, *classes])
         return layers.BatchNormalization()(x)
 
     def upsampling_block(x, filters):
@@ -46,12 +50,13 @@ def build_generator(
         shortcut = layers.UpSampling2D()(conv(filters, 1, use_bias=False)(x))
         return layers.Add()([shortcut, y])
 
-    x = dense(h // 4 * (w // 4) * 4 * width)(latents)
-    x = layers.Reshape((h // 4, w // 4, 4 * width))(x)
-    x = upsampling_block(x, 3 * width)  # (h/2, w/2, 3*width)
+    x = dense(h // 4 * (w // 4) * 2 * width)(latents)
+    x = layers.Reshape((h // 4, w // 4, 2 * width))(x)
+    x = upsampling_block(x, 2 * width)  # (h/2, w/2, 2*width)
     x = _attention(attention, spectral_norm)(x)
     x = upsampling_block(x, width)  # (h, w, width)
     x = conv(channels, 3, padding="same")(layers.ReLU()(normalise(x)))
+    x = layers.Rescaling(SCALE)(x)
     images = layers.Activation("sigmoid", dtype="float32")(x)
     return keras.Model([latents, *classes], images, name=name)
 
@@ -63,26 +68,26 @@ def build_discriminator(image_shape, num_classes, width, attention, spectral_nor
     images = keras.Input(image_shape, name="images")
     classes = [keras.Input((num_classes,), name="classes")] if num_classes else []
 
-    def block(x, inner, filters, first=False):
+    def block(x, filters, first=False):
         # The first block sees pixels, which a ReLU would halve.
         y = x if first else layers.ReLU()(x)
-        y = conv(inner, 3, padding="same")(y)
+        y = conv(filters, 3, padding="same")(y)
         y = conv(filters, 3, padding="same")(layers.ReLU()(y))
-        x = x if x.shape[-1] == filters else conv(filters, 1)(x)
-        return layers.Add()([x, y])
+        return layers.Add()([conv(filters, 1)(x), y])
 
     x = layers.Rescaling(2.0, -1.0)(images)
-    x = block(x, width, 2 * width, first=True)
-    x = layers.AveragePooling2D(2)(x)  # (h/2, w/2, 2*width)
-    x = block(x, 3 * width, 3 * width)
+    x = block(x, width, first=True)
+    x = layers.AveragePooling2D(2)(x)  # (h/2, w/2, width)
     x = _attention(None if attention == "gate" else attention, spectral_norm)(x)
-    x = layers.AveragePooling2D(2)(x)  # (h/4, w/4, 3*width)
-    x = block(x, 6 * width, 6 * width)
+    x = block(x, 2 * width)
+    x = layers.AveragePooling2D(2)(x)  # (h/4, w/4, 2*width)
+    x = block(x, 4 * width)
     x = layers.GlobalAveragePooling2D(dtype="float32")(layers.ReLU()(x))
-    x = layers.Rescaling(h // 4 * (w // 4), dtype="float32")(x)  # SAGAN sums
+    # SAGAN sums over the places.
+    x = layers.Rescaling(SCALE * (h // 4) * (w // 4), dtype="float32")(x)
     score = dense(1, dtype="float32")(x)
     if classes:
-        embedding = dense(6 * width, use_bias=False, dtype="float32")(*classes)
+        embedding = dense(4 * width, use_bias=False, dtype="float32")(*classes)
         score = layers.Add()([score, layers.Dot(1, dtype="float32")([embedding, x])])
     return keras.Model([images, *classes], score, name="discriminator")
 

@@ -8,7 +8,7 @@ from tfattn.models import SelfAttentionGAN, TwoTimeScaleOptimizer, load_pretrain
 from tfattn.runs import write_figure
 
 BATCH_SIZE = 64
-EPOCHS = 12
+EPOCHS = 13
 DATA = ("mnist", "fashion_mnist", "digits")
 SAMPLE_SEED = 0
 NUM_REPEATS = 3
@@ -20,15 +20,26 @@ def add_arguments(parser):
         choices=["self", "gate", "residual", "uniform", "none"],
         default="self",
     )
+    parser.add_argument(
+        "--mixed-precision",
+        action="store_true",
+        help="bfloat16 computations, for processors and GPUs that have them",
+    )
 
 
 def build(dataset, arguments):
-    return SelfAttentionGAN(
+    policy = keras.config.dtype_policy()
+    if arguments.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    model = SelfAttentionGAN(
         dataset.x_train.shape[1:],
         num_classes=int(dataset.y_train.max()) + 1,
         attention=None if arguments.attention == "none" else arguments.attention,
         seed=arguments.seed,
     )
+    # The frozen classifier must not be built in half precision.
+    keras.config.set_dtype_policy(policy)
+    return model
 
 
 def training_arrays(dataset):
@@ -41,7 +52,7 @@ def compile_model(model, num_steps):
         keras.optimizers.schedules.CosineDecay(rate, num_steps) for rate in (2e-4, 8e-4)
     ]
     generator, discriminator = (
-        keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.9) for rate in rates
+        keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99) for rate in rates
     )
     model.compile(TwoTimeScaleOptimizer(generator, discriminator))
 
