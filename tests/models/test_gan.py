@@ -287,6 +287,8 @@ def test_mixed_precision_trains(dtype_policy, tmp_path):
     assert np.all(np.isfinite(logs["discriminator_loss"]))
     for old, new in zip(before, values(model.trainable_variables), strict=True):
         assert np.all(np.isfinite(new)) and np.any(old != new)
+    scores = model.discriminator([images(), CONDITION])
+    assert keras.backend.standardize_dtype(scores.dtype) == "float32"
     drawn = model.generate(2, [0, 1], seed=0)
     assert drawn.dtype == np.float32 and np.all((drawn >= 0) & (drawn <= 1))
     model.save(tmp_path / "model.keras")

@@ -88,7 +88,8 @@ def build_discriminator(image_shape, num_classes, width, attention, spectral_nor
     score = dense(1, dtype="float32")(x)
     if classes:
         embedding = dense(4 * width, use_bias=False, dtype="float32")(*classes)
-        score = layers.Add()([score, layers.Dot(1, dtype="float32")([embedding, x])])
+        fit = layers.Dot(1, dtype="float32")([embedding, x])
+        score = layers.Add(dtype="float32")([score, fit])
     return keras.Model([images, *classes], score, name="discriminator")
 
 
