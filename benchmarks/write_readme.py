@@ -21,22 +21,6 @@ METHODS = {
     "torch sdpa": "PyTorch's `scaled_dot_product_attention`",
     "floor": "the plain form's matrix products alone",
 }
-DATA_WORDS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-GENERATION_ROWS = {
-    "real training images": "real training images (the floor)",
-    "noise 0.1": "the same, Gaussian noise σ = 0.1",
-    "blur 1.0": "the same, blurred by 1 pixel",
-    "without class 0": "real training images without class 0",
-    "attention VAE": "attention VAE",
-    "self-attention GAN": "self-attention GAN",
-}
-GENERATION_MEASURES = (
-    "frechet_distance",
-    "kernel_distance",
-    "precision",
-    "recall",
-    "recognised",
-)
 
 
 def results_block():
@@ -75,68 +59,9 @@ def results_block():
         "",
         f"Full runs of the notebooks on {dynamic['machine']}: {_notebook_minutes()}.",
         "",
-        *_generation(),
-        "",
         *_self_attention(),
     ]
     return "\n".join(lines)
-
-
-def _generation():
-    """Distances of generated images, beside what they are for real and spoiled ones."""
-    measured = json.loads((RESULTS / "generation_quality.json").read_text())
-    lines = [
-        "Generated images on features of the frozen classifier (Fréchet classifier "
-        "distance and kernel distance: lower is better; the rest: higher):",
-    ]
-    for name, rows in measured["rows"].items():
-        floor = rows["real training images"]["frechet_distance"]["mean"]
-        lines += [
-            "",
-            f"| {DATA_WORDS[name]} | Fréchet distance | / floor | kernel distance | "
-            "precision | recall | recognised |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for row in GENERATION_ROWS:
-            if row in rows:
-                ratio = rows[row]["frechet_distance"]["mean"] / floor
-                cells = [_draws(rows[row].get(m)) for m in GENERATION_MEASURES]
-                cells.insert(1, f"{ratio:.2f}")
-                lines.append(f"| {GENERATION_ROWS[row]} | {' | '.join(cells)} |")
-    training = "; ".join(
-        f"{DATA_WORDS[name]}: {gan['epochs']} epochs, "
-        f"{gan['training_seconds'] / 60:.0f} min on {gan['machine']}"
-        f"{', bfloat16' if gan['mixed_precision'] else ''}"
-        for name in measured["rows"]
-        for gan in [pretrained_results(f"gan_{name}")]
-    )
-    throughput = json.loads((RESULTS / "gan_throughput.json").read_text())
-    ratio = throughput["ratio"]
-    return [
-        *lines,
-        "",
-        f"Protocol: {measured['protocol']}. Training of the GANs, {training}. "
-        "A training step with attention takes "
-        f"{ratio['median']:.2f} times ({ratio['lower']:.2f} to {ratio['upper']:.2f}) "
-        f"as long as one without; {throughput['sampled_images_per_second']:.0f} images "
-        f"are drawn in a second ({throughput['protocol']}).",
-        "",
-        "![Samples of the self-attention GAN](docs/gan_samples.png)",
-        "",
-        "![The distance grows with noise, blur, rotation and occlusion]"
-        "(docs/generation_quality.png)",
-    ]
-
-
-def _draws(measure):
-    """Mean and range over the draws, as many decimals as a small number needs."""
-    if measure is None:
-        return "–"
-    decimals = 2 if measure["mean"] >= 1 else 4 if measure["mean"] < 0.1 else 3
-    mean, lowest, highest = (
-        f"{measure[key]:.{decimals}f}" for key in ("mean", "lowest", "highest")
-    )
-    return mean if lowest == highest else f"{mean} ({lowest} to {highest})"
 
 
 def _self_attention():
