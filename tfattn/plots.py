@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-# Four places around the middle, (row, col) in parts of the height and width.
-QUERIES = ((3 / 14, 1 / 2), (1 / 2, 2 / 7), (1 / 2, 5 / 7), (11 / 14, 1 / 2))
+# Four places around the middle, (row, col) on a map of 14×14.
+QUERIES = ((3, 7), (7, 4), (7, 10), (11, 7))
 
 
 def _show(axes, image):
@@ -66,7 +66,7 @@ def attention_figure(images, maps, queries=None, title=None):
     n, map_h, map_w = maps.shape[:3]
     h, w = images.shape[1:3]
     if queries is None:
-        queries = [(int(row * map_h), int(col * map_w)) for row, col in QUERIES]
+        queries = [(row * map_h // 14, col * map_w // 14) for row, col in QUERIES]
     columns = 1 + len(queries)
     figure = Figure(
         figsize=(columns * 1.3, n * 1.3 + (0.4 if title else 0)), layout="constrained"

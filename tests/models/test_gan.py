@@ -292,7 +292,12 @@ def test_mixed_precision_trains(dtype_policy, tmp_path):
     drawn = model.generate(2, [0, 1], seed=0)
     assert drawn.dtype == np.float32 and np.all((drawn >= 0) & (drawn <= 1))
     model.save(tmp_path / "model.keras")
-    keras.saving.load_model(tmp_path / "model.keras")
+    keras.config.set_dtype_policy("float32")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.generate(2, [0, 1], seed=0), drawn)
+    for network in (loaded.generator, loaded.discriminator):
+        assert network.get_layer("attention").compute_dtype == dtype_policy[6:]
+    assert keras.config.dtype_policy().name == "float32"
 
 
 @on_tensorflow
@@ -360,6 +365,32 @@ def test_spectral_norm_and_attention_stand_in_both_networks():
             assert getattr(attention, "spectral_norm", has_norm) == has_norm
     assert isinstance(model.discriminator.get_layer("attention"), kinds[None])
     assert isinstance(model.generator.get_layer("attention"), kinds["gate"])
+
+
+def test_logits_and_scores_are_four_times_what_the_kernels_give():
+    """And features are summed over the 2×3 places, not averaged."""
+    model = small()
+    layers_of = model.discriminator.layers
+    last = [x for x in layers_of if isinstance(x, keras.layers.ReLU)][-1]
+    places = keras.Model(model.discriminator.inputs, last.output)([images(), CONDITION])
+    features = 4 * ops.sum(places, axis=(1, 2))
+    dense = {x.units: x for x in layers_of if isinstance(x, layers.SpectralDense)}
+    embeddings = dense[32](ops.array(CONDITION))
+    expected = dense[1](features) + ops.sum(embeddings * features, 1, keepdims=True)
+    found = model.discriminator([images(), CONDITION])
+    np.testing.assert_allclose(
+        checks.numpy_of(found), checks.numpy_of(expected), rtol=1e-4, atol=1e-4
+    )
+    convolutions = [
+        x for x in model.generator.layers if isinstance(x, layers.SpectralConv2D)
+    ]
+    inputs = [model.sample_latents(6, seed=0), CONDITION]
+    logits = keras.Model(model.generator.inputs, convolutions[-1].output)(inputs)
+    np.testing.assert_allclose(
+        checks.numpy_of(model.generator(inputs)),
+        1 / (1 + np.exp(-4 * checks.numpy_of(logits))),
+        atol=1e-5,
+    )
 
 
 def test_maps():

@@ -252,6 +252,17 @@ def test_mixed_precision(dtype_policy):
         assert keras.backend.standardize_dtype(term.dtype) == "float32", name
 
 
+def test_precision_is_the_models_own(tmp_path):
+    """Not the global one, which here is float32."""
+    model = small(dtype="mixed_bfloat16")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        assert one.decoder_attention.compute_dtype == "bfloat16"
+        assert one.encoder.layers[1].compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+
+
 @on_tensorflow
 def test_entropy_weight_has_a_gradient_and_sharpens_the_map():
     entropies = []

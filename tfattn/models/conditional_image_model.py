@@ -1,5 +1,7 @@
 """What models of images have in common: classes, checked data, repeatable draws."""
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import ops
@@ -33,6 +35,20 @@ class ConditionalImageModel(keras.Model):
         self.num_classes = num_classes
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @contextlib.contextmanager
+    def _own_precision(self):
+        """Layers made inside compute as the model's `dtype` says.
+
+        They would follow the global policy, which is another one when a model is
+        loaded, or made with a `dtype`.
+        """
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.dtype_policy)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(policy)
 
     def fit(self, x=None, *args, **kwargs):
         """`keras.Model.fit`; arrays are checked before training starts."""

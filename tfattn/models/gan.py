@@ -22,8 +22,8 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
 
     1. generator: G(z, y), residual blocks from (h/4, w/4) to (h, w) with batch
        normalisation, conditional on the class if there are classes
-    2. discriminator: D(x, y) = w·f(x) + e(y)·f(x), f from residual blocks, the second
-       term only with classes
+    2. discriminator: D(x, y) = w·f(x) + e(y)·f(x), f from residual blocks, summed over
+       the places, the second term only with classes
     3. discriminator's loss: mean max(0, 1 − D(x, y)) + mean max(0, 1 + D(G(z, y), y))
     4. generator's loss: −mean D(G(z, y), y)
 
@@ -46,7 +46,8 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         attention: `"self"` (`SelfAttention2D` in both networks), `"gate"`
             (`AttentionGate` in the generator alone), or a control: `"residual"` and
             `"uniform"`, of about as many parameters as `"self"`, and `None`.
-        width: Channels at full size. At least 8.
+        width: Channels at full size, at least 8; twice as many below it in the
+            generator, two and four times as many in the discriminator.
         spectral_norm: Whether kernels are divided by their spectral norm.
         ema_decay: Decay of the generator's moving average, in [0, 1). Early on the
             average is shorter: the decay is at most (1 + t)/(10 + t) in step t.
@@ -93,13 +94,14 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         self.ema_decay = ema_decay
 
         shared = (num_classes, width, attention, spectral_norm)
-        self.generator, self.generator_average = (
-            build_generator(self.image_shape, latent_dim, *shared, name=name)
-            for name in ("generator", "generator_average")
-        )
+        with self._own_precision():
+            self.generator, self.generator_average = (
+                build_generator(self.image_shape, latent_dim, *shared, name=name)
+                for name in ("generator", "generator_average")
+            )
+            self.discriminator = build_discriminator(self.image_shape, *shared)
         self.generator_average.set_weights(self.generator.get_weights())
         self.generator_average.trainable = False
-        self.discriminator = build_discriminator(self.image_shape, *shared)
         self.discriminator_loss_tracker = keras.metrics.Mean(name="discriminator_loss")
         self.generator_loss_tracker = keras.metrics.Mean(name="generator_loss")
         self.built = True

@@ -20,8 +20,9 @@ ATTENTION_LAYERS = {
 }
 # "gate" belongs to the generator alone.
 ATTENTIONS = ("self", "gate", "residual", "uniform", None)
-# Kernels of norm 1 alone give logits that are neither black nor white, and scores that
-# stay within the hinge's margin.
+# Of the generator's logits, which kernels of norm 1 alone would keep from black and
+# white, and of the discriminator's features, whose scores they would keep within the
+# hinge's margin.
 SCALE = 4.0
 
 
@@ -88,8 +89,8 @@ def build_discriminator(image_shape, num_classes, width, attention, spectral_nor
     score = dense(1, dtype="float32")(x)
     if classes:
         embedding = dense(4 * width, use_bias=False, dtype="float32")(*classes)
-        fit = layers.Dot(1, dtype="float32")([embedding, x])
-        score = layers.Add(dtype="float32")([score, fit])
+        projection = layers.Dot(1, dtype="float32")([embedding, x])
+        score = layers.Add(dtype="float32")([score, projection])
     return keras.Model([images, *classes], score, name="discriminator")
 
 

@@ -103,15 +103,16 @@ class AttentionVAE(ConditionalImageModel):
         self.num_flow_layers = num_flow_layers
         self.entropy_weight = entropy_weight
 
-        self.encoder = build_encoder(
-            self.image_shape, latent_dim, num_classes, width, attention
-        )
-        self.decoder_features = build_decoder_features(
-            self.image_shape, latent_dim, num_classes, width
-        )
-        self.decoder_attention = ATTENTION_LAYERS[attention](2, "decoder_attention")
-        self.decoder_attention.build(self.decoder_features.output.shape)
-        self.decoder_image = build_decoder_image(self.image_shape, width)
+        with self._own_precision():
+            self.encoder = build_encoder(
+                self.image_shape, latent_dim, num_classes, width, attention
+            )
+            self.decoder_features = build_decoder_features(
+                self.image_shape, latent_dim, num_classes, width
+            )
+            self.decoder_attention = ATTENTION_LAYERS[attention](2, "decoder_attention")
+            self.decoder_attention.build(self.decoder_features.output.shape)
+            self.decoder_image = build_decoder_image(self.image_shape, width)
         # Densities are differences of large numbers: never in half precision.
         self.prior = CouplingFlow(num_flow_layers, dtype="float32", name="prior")
         condition_shape = (None, num_classes) if num_classes else None

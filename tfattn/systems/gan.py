@@ -28,18 +28,13 @@ def add_arguments(parser):
 
 
 def build(dataset, arguments):
-    policy = keras.config.dtype_policy()
-    if arguments.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    model = SelfAttentionGAN(
+    return SelfAttentionGAN(
         dataset.x_train.shape[1:],
         num_classes=int(dataset.y_train.max()) + 1,
         attention=None if arguments.attention == "none" else arguments.attention,
         seed=arguments.seed,
+        dtype="mixed_bfloat16" if arguments.mixed_precision else None,
     )
-    # The frozen classifier must not be built in half precision.
-    keras.config.set_dtype_policy(policy)
-    return model
 
 
 def training_arrays(dataset):
