@@ -112,3 +112,46 @@ def attention_module(x, weight, axes, mask=None):
                 total += np.exp(weight[other[-1]] * x[other])
         result[index] = np.exp(weight[index[-1]] * x[index]) / total
     return result
+
+
+def multi_head_attention(query, value, key, weights, num_heads, admitted):
+    """MultiHeadAttention, one head, one query and one key at a time.
+
+    Args:
+        query: Array (b, t, c).
+        value, key: Arrays (b, s, c'), (b, s, c'').
+        weights: Arrays by name, `query_kernel`, `query_bias` and so on.
+        admitted: Function of (b, head, i, j) that says whether the key counts.
+
+    Returns:
+        The output (b, t, c) and the map (b, heads, t, s).
+    """
+    query, value, key = (np.asarray(x, "float64") for x in (query, value, key))
+    b, t, c = query.shape
+    s = value.shape[1]
+
+    def project(name, vector, head):
+        columns = np.split(np.arange(weights[f"{name}_bias"].size), num_heads)[head]
+        kernel, bias = weights[f"{name}_kernel"], weights[f"{name}_bias"]
+        return vector @ kernel[:, columns] + bias[columns]
+
+    maps = np.zeros((b, num_heads, t, s))
+    output = np.zeros((b, t, c))
+    for n, i in np.ndindex(b, t):
+        heads = []
+        for head in range(num_heads):
+            q = project("query", query[n, i], head)
+            scores = {
+                j: float(q @ project("key", key[n, j], head)) / np.sqrt(q.size)
+                for j in range(s)
+                if admitted(n, head, i, j)
+            }
+            total = sum(np.exp(score) for score in scores.values())
+            attended = np.zeros(weights["value_bias"].size // num_heads)
+            for j, score in scores.items():
+                maps[n, head, i, j] = np.exp(score) / total
+                attended += maps[n, head, i, j] * project("value", value[n, j], head)
+            heads.append(attended)
+        output[n, i] = np.concatenate(heads) @ weights["output_kernel"]
+        output[n, i] += weights["output_bias"]
+    return output, maps

@@ -39,6 +39,31 @@ def masked_softmax(scores, axis=-1, mask=None):
     return ops.cast(weights, scores.dtype)
 
 
+def attention_weights(query, key, mask=None, sharpness=1.0):
+    """The attention map of dot-product attention.
+
+        a_ij = softmax_j(β q_i · k_j)
+
+    Args:
+        query: Tensor (..., n, d).
+        key: Tensor (..., m, d).
+        mask: Optional boolean tensor that broadcasts against (..., n, m); `True`
+            admits a key.
+        sharpness: β, the factor on the attention scores before the softmax, an inverse
+            temperature: 0 gives uniform weights, large values a hard choice. 1/√d is
+            Vaswani et al.'s scaling, arXiv:1706.03762, equation 1.
+
+    Returns:
+        The map (..., n, m) in float32. Its rows sum to 1, a row with no admitted key
+        to 0.
+    """
+    # float32 before the product: in float16 the product itself overflows.
+    query32 = ops.cast(query, "float32") * sharpness
+    key32 = ops.cast(key, "float32")
+    scores = ops.matmul(query32, ops.swapaxes(key32, -1, -2))  # (..., n, m)
+    return masked_softmax(scores, mask=mask)
+
+
 def attention(query, key, value, mask=None, sharpness=1.0):
     """Dot-product attention without the factor 1/√d, as SAGAN uses it.
 
@@ -49,23 +74,16 @@ def attention(query, key, value, mask=None, sharpness=1.0):
     their β_{j,i} is our a_ji. β here is `sharpness`, 1 in the paper.
 
     Args:
-        query: Tensor (batch, n, d).
-        key: Tensor (batch, m, d).
-        value: Tensor (batch, m, e).
-        mask: Optional boolean tensor that broadcasts against (batch, n, m); `True`
-            admits a key.
-        sharpness: Factor on the attention scores before the softmax, an inverse
-            temperature: 0 gives uniform weights, large values a hard choice.
+        query: Tensor (..., n, d).
+        key: Tensor (..., m, d).
+        value: Tensor (..., m, e).
+        mask, sharpness: As in `attention_weights`.
 
     Returns:
-        The output (batch, n, e) and the attention map (batch, n, m), whose rows sum
-        to 1.
+        The output (..., n, e) and the attention map (..., n, m), whose rows sum to 1.
     """
-    # float32 before the product: in float16 the product itself overflows.
-    query32 = ops.cast(query, "float32") * sharpness
-    key32 = ops.cast(key, "float32")
-    scores = ops.matmul(query32, ops.transpose(key32, (0, 2, 1)))  # (b, n, m)
-    weights = ops.cast(masked_softmax(scores, mask=mask), value.dtype)
+    weights = attention_weights(query, key, mask, sharpness)
+    weights = ops.cast(weights, value.dtype)
     return ops.matmul(weights, value), weights
 
 

@@ -6,6 +6,7 @@ from tfattn.layers.attention_module import AttentionModule, PositionGate2D
 from tfattn.layers.conditional_batch_norm import ConditionalBatchNormalization
 from tfattn.layers.coupling_flow import CouplingFlow
 from tfattn.layers.depth_to_space import DepthToSpace
+from tfattn.layers.multi_head_attention import MultiHeadAttention
 from tfattn.layers.self_attention_2d import SelfAttention2D
 from tfattn.layers.spectral_layers import SpectralConv2D, SpectralDense
 from tfattn.layers.spectral_norm import SpectralNorm
@@ -16,6 +17,7 @@ __all__ = [
     "ConditionalBatchNormalization",
     "CouplingFlow",
     "DepthToSpace",
+    "MultiHeadAttention",
     "PositionGate2D",
     "ResidualBlock2D",
     "SelfAttention2D",
