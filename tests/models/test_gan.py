@@ -367,13 +367,12 @@ def test_spectral_norm_and_attention_stand_in_both_networks():
     assert isinstance(model.generator.get_layer("attention"), kinds["gate"])
 
 
-def test_logits_and_scores_are_four_times_what_the_kernels_give():
-    """And features are summed over the 2×3 places, not averaged."""
+def test_features_are_summed_over_places_and_logits_multiplied_by_four():
     model = small()
     layers_of = model.discriminator.layers
     last = [x for x in layers_of if isinstance(x, keras.layers.ReLU)][-1]
     places = keras.Model(model.discriminator.inputs, last.output)([images(), CONDITION])
-    features = 4 * ops.sum(places, axis=(1, 2))
+    features = ops.sum(places, axis=(1, 2))
     dense = {x.units: x for x in layers_of if isinstance(x, layers.SpectralDense)}
     embeddings = dense[32](ops.array(CONDITION))
     expected = dense[1](features) + ops.sum(embeddings * features, 1, keepdims=True)

@@ -21,9 +21,8 @@ ATTENTION_LAYERS = {
 # "gate" belongs to the generator alone.
 ATTENTIONS = ("self", "gate", "residual", "uniform", None)
 # Of the generator's logits, which kernels of norm 1 alone would keep from black and
-# white, and of the discriminator's features, whose scores they would keep within the
-# hinge's margin.
-SCALE = 4.0
+# white.
+LOGIT_SCALE = 4.0
 
 
 def build_generator(
@@ -57,7 +56,7 @@ def build_generator(
     x = _attention(attention, spectral_norm)(x)
     x = upsampling_block(x, width)  # (h, w, width)
     x = conv(channels, 3, padding="same")(layers.ReLU()(normalise(x)))
-    x = layers.Rescaling(SCALE)(x)
+    x = layers.Rescaling(LOGIT_SCALE)(x)
     images = layers.Activation("sigmoid", dtype="float32")(x)
     return keras.Model([latents, *classes], images, name=name)
 
@@ -85,7 +84,7 @@ def build_discriminator(image_shape, num_classes, width, attention, spectral_nor
     x = block(x, 4 * width)
     x = layers.GlobalAveragePooling2D(dtype="float32")(layers.ReLU()(x))
     # SAGAN sums over the places.
-    x = layers.Rescaling(SCALE * (h // 4) * (w // 4), dtype="float32")(x)
+    x = layers.Rescaling((h // 4) * (w // 4), dtype="float32")(x)
     score = dense(1, dtype="float32")(x)
     if classes:
         embedding = dense(4 * width, use_bias=False, dtype="float32")(*classes)
