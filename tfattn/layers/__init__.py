@@ -10,6 +10,14 @@ from tfattn.layers.multi_head_attention import MultiHeadAttention
 from tfattn.layers.self_attention_2d import SelfAttention2D
 from tfattn.layers.spectral_layers import SpectralConv2D, SpectralDense
 from tfattn.layers.spectral_norm import SpectralNorm
+from tfattn.layers.transformer import (
+    PatchEmbedding,
+    PositionalEncoding,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+    images_to_patches,
+    patches_to_images,
+)
 
 __all__ = [
     "AttentionGate",
@@ -18,11 +26,17 @@ __all__ = [
     "CouplingFlow",
     "DepthToSpace",
     "MultiHeadAttention",
+    "PatchEmbedding",
     "PositionGate2D",
+    "PositionalEncoding",
     "ResidualBlock2D",
     "SelfAttention2D",
     "SpectralConv2D",
     "SpectralDense",
     "SpectralNorm",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
     "UniformAttention2D",
+    "images_to_patches",
+    "patches_to_images",
 ]

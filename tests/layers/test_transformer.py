@@ -1,0 +1,265 @@
+import checks
+import keras
+import numpy as np
+import pytest
+from conftest import on_tensorflow
+from keras import ops
+
+from tfattn.layers import (
+    PatchEmbedding,
+    PositionalEncoding,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+    images_to_patches,
+    patches_to_images,
+)
+
+X, CONTEXT = (2, 6, 8), (2, 5, 7)
+
+
+def randomised(layer):
+    rng = np.random.default_rng(1)
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(0, 0.5, variable.shape))
+    return layer
+
+
+def decoder(context_shape=CONTEXT):
+    layer = TransformerDecoderLayer(2, 12)
+    layer.build(X, context_shape)
+    return randomised(layer)
+
+
+# --- patches and positions ----------------------------------------------------
+
+
+def test_patches_equal_loops_and_back():
+    """2×3 patches of 4×9 images with 5 channels."""
+    x = checks.images((2, 4, 9, 5))
+    patches = images_to_patches(x, (2, 3))
+    assert patches.shape == (2, 2, 3, 30)
+    for b, row, column in np.ndindex(2, 2, 3):
+        expected = x[b, 2 * row : 2 * row + 2, 3 * column : 3 * column + 3].ravel()
+        np.testing.assert_array_equal(
+            checks.numpy_of(patches)[b, row, column], expected.astype("float64")
+        )
+    back = checks.numpy_of(patches_to_images(patches, (2, 3)))
+    np.testing.assert_array_equal(back, x)
+
+
+def test_patch_embedding_is_a_convolution():
+    x = checks.images((2, 4, 9, 5))
+    layer = PatchEmbedding((2, 3), 7)
+    layer.build(x.shape)
+    randomised(layer)
+    oracle = keras.layers.Conv2D(7, (2, 3), strides=(2, 3))
+    oracle.build(x.shape)
+    oracle.kernel.assign(ops.reshape(layer.kernel, (2, 3, 5, 7)))
+    oracle.bias.assign(layer.bias)
+    np.testing.assert_allclose(
+        checks.numpy_of(layer(x)), checks.numpy_of(oracle(x)), atol=1e-4
+    )
+    assert layer(keras.Input((None, None, 5))).shape == (None, None, None, 7)
+
+
+def test_sinusoids_equal_the_formula():
+    layer = PositionalEncoding("sinusoidal")
+    found = checks.numpy_of(layer(np.zeros((1, 3, 5, 8), "float32")))[0]
+    for row, column, channel in np.ndindex(3, 5, 8):
+        p, k = (row, channel) if channel < 4 else (column, channel - 4)
+        angle = p / 10000 ** (2 * (k // 2) / 4)
+        expected = np.sin(angle) if k % 2 == 0 else np.cos(angle)
+        np.testing.assert_allclose(found[row, column, channel], expected, atol=1e-6)
+
+
+def test_learned_positions_add_row_and_column():
+    x = checks.images((2, 3, 5, 4))
+    layer = PositionalEncoding()
+    layer.build(x.shape)
+    randomised(layer)
+    rows, columns = (checks.numpy_of(table) for table in layer.tables)
+    expected = x + rows[:, None] + columns[None, :]
+    np.testing.assert_allclose(checks.numpy_of(layer(x)), expected, atol=1e-6)
+
+
+# --- encoder and decoder ------------------------------------------------------
+
+
+def copy_attention(attention, twin):
+    heads, dim = attention.num_heads, attention.key_dim
+    for name in ("query", "key", "value"):
+        dense = getattr(twin, f"{name}_dense")
+        kernel = getattr(attention, f"{name}_kernel")
+        dense.kernel.assign(ops.reshape(kernel, (-1, heads, dim)))
+        bias = getattr(attention, f"{name}_bias")
+        dense.bias.assign(ops.reshape(bias, (heads, dim)))
+    output = ops.reshape(attention.output_kernel, (heads, dim, -1))
+    twin.output_dense.kernel.assign(output)
+    twin.output_dense.bias.assign(attention.output_bias)
+
+
+def keras_part(layer, name, query, value, **arguments):
+    """Keras's own attention with the weights of a layer's."""
+    attention = getattr(layer, name)
+    twin = keras.layers.MultiHeadAttention(attention.num_heads, attention.key_dim)
+    twin.build(query.shape, value.shape)
+    copy_attention(attention, twin)
+    return twin(query, value, **arguments)
+
+
+def keras_norm(norm, x):
+    twin = keras.layers.LayerNormalization(epsilon=1e-5)
+    twin.build(x.shape)
+    twin.set_weights(norm.get_weights())
+    return twin(x)
+
+
+def keras_feed_forward(layer, x):
+    y = keras_norm(layer.feed_forward_norm, x)
+    y = ops.matmul(y, layer.expand.kernel) + layer.expand.bias
+    y = ops.gelu(y, approximate=False)
+    return x + ops.matmul(y, layer.contract.kernel) + layer.contract.bias
+
+
+def test_encoder_equals_keras_layers():
+    x = ops.convert_to_tensor(checks.images(X))
+    layer = TransformerEncoderLayer(2, 12)
+    layer.build(X)
+    randomised(layer)
+    mask = np.array([[True] * 4 + [False] * 2, [True] * 6])
+    y = keras_norm(layer.self_attention_norm, x)
+    attended = keras_part(
+        layer, "self_attention", y, y, attention_mask=mask[:, None, :]
+    )
+    expected = keras_feed_forward(layer, x + attended)
+    np.testing.assert_allclose(
+        checks.numpy_of(layer(x, mask=mask)), checks.numpy_of(expected), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("with_context", [False, True])
+def test_decoder_equals_keras_layers(with_context):
+    x = ops.convert_to_tensor(checks.images(X))
+    context = ops.convert_to_tensor(checks.images(CONTEXT, seed=1))
+    layer = decoder(CONTEXT if with_context else None)
+    mask = np.array([[True] * 3 + [False] * 2, [True] * 5])
+    y = keras_norm(layer.self_attention_norm, x)
+    z = x + keras_part(layer, "self_attention", y, y, use_causal_mask=True)
+    if with_context:
+        y = keras_norm(layer.cross_attention_norm, z)
+        z = z + keras_part(
+            layer, "cross_attention", y, context, attention_mask=mask[:, None, :]
+        )
+        found = layer(x, context, context_mask=mask)
+    else:
+        found = layer(x)
+    expected = keras_feed_forward(layer, z)
+    np.testing.assert_allclose(
+        checks.numpy_of(found), checks.numpy_of(expected), atol=1e-4
+    )
+
+
+def test_no_token_sees_a_later_one():
+    """By gradient: token i depends on tokens 0 to i, and on each of them."""
+    layer = decoder(None)
+    x = ops.convert_to_tensor(checks.images(X))
+    for i in range(X[1]):
+        (gradient,) = checks.gradients_of(lambda x, i=i: ops.sum(layer(x)[:, i, 0]))(x)
+        size = np.abs(checks.numpy_of(gradient)).max(axis=(0, 2))
+        assert np.all(size[: i + 1] > 1e-6) and np.all(size[i + 1 :] == 0)
+
+
+@pytest.mark.parametrize("with_context", [False, True])
+def test_cached_steps_equal_the_whole_sequence(with_context):
+    layer = decoder(CONTEXT if with_context else None)
+    x = checks.images(X)
+    context = checks.images(CONTEXT, seed=1) if with_context else None
+    mask = np.array([[True] * 3 + [False] * 2, [True] * 5]) if with_context else None
+    expected, self_map, cross_map = layer(
+        x, context, context_mask=mask, return_attention_scores=True
+    )
+    assert self_map.shape == (2, 2, 6, 6)
+    assert cross_map is None or cross_map.shape == (2, 2, 6, 5)
+    cache = layer.initial_cache(2, 6, context)
+    for i in range(6):
+        y, *maps, cache = layer(
+            x[:, i : i + 1],
+            context_mask=mask,
+            cache=cache,
+            cache_index=i,
+            return_attention_scores=True,
+        )
+        np.testing.assert_allclose(
+            checks.numpy_of(y)[:, 0], checks.numpy_of(expected)[:, i], atol=1e-4
+        )
+        for step_map, whole in zip(maps, (self_map, cross_map), strict=True):
+            if whole is not None:
+                np.testing.assert_allclose(
+                    checks.numpy_of(step_map)[:, :, 0],
+                    checks.numpy_of(whole)[:, :, i],
+                    atol=1e-5,
+                )
+
+
+# --- as any Keras layer -------------------------------------------------------
+
+
+@on_tensorflow
+def test_saves_and_loads(tmp_path):
+    tokens = keras.Input((5,), dtype="int32")
+    image = keras.Input((4, 6, 3))
+    words = keras.layers.Embedding(7, 8, mask_zero=True)(tokens)
+    words = PositionalEncoding("sinusoidal")(words)
+    words = TransformerEncoderLayer(2, 12, dropout=0.1)(words)
+    patches = PositionalEncoding()(PatchEmbedding((2, 3), 8)(image))
+    patches = keras.layers.Reshape((4, 8))(patches)
+    y, _, cross_map = TransformerDecoderLayer(2, 12, dropout=0.1)(
+        patches, words, return_attention_scores=True
+    )
+    assert cross_map.shape == (None, 2, 4, 5)
+    model = keras.Model([tokens, image], [y, cross_map])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    arrays = [np.array([[3, 1, 0, 0, 0]]), checks.images((1, 4, 6, 3))]
+    expected, maps = model(arrays)
+    np.testing.assert_allclose(
+        checks.numpy_of(loaded(arrays)[0]), checks.numpy_of(expected), atol=1e-6
+    )
+    # The embedding's mask reaches the cross-attention through the encoder.
+    assert np.all(checks.numpy_of(maps)[..., 2:] == 0)
+
+
+@pytest.mark.parametrize("layer", [TransformerEncoderLayer, TransformerDecoderLayer])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 12), "num_heads=0"),
+        ((2, 0), "intermediate_dim=0"),
+        ((2, 12, 1.0), "dropout=1.0"),
+        ((3, 12), r"divisible by num_heads=3.*\(2, 6, 8\)"),
+    ],
+)
+def test_bad_arguments(layer, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        layer(*arguments).build(X)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PatchEmbedding((2, 0), 4), "patch_size=0"),
+        (
+            lambda: PatchEmbedding((2, 3), 4).build((None, 4, 8, 1)),
+            r"\(None, 4, 8, 1\)",
+        ),
+        (lambda: PositionalEncoding("fixed"), "kind='fixed'"),
+        (lambda: PositionalEncoding().build((None, None, 4)), "None, None, 4"),
+        (
+            lambda: PositionalEncoding("sinusoidal").build((2, 3, 5, 6)),
+            "divisible by 4",
+        ),
+    ],
+)
+def test_bad_patches_and_positions(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
