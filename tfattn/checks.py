@@ -11,6 +11,12 @@ def check_integer(name, value, least):
         )
 
 
+def check_share(name, value):
+    """Raises ValueError unless `value` is in [0, 1)."""
+    if not 0 <= value < 1:
+        raise ValueError(f"Expected {name} in [0, 1). Received: {name}={value!r}")
+
+
 def check_image_shape(image_shape, divisor):
     """Raises ValueError unless this is (height, width, channels), sizes divisible."""
     if len(image_shape) != 3 or any(

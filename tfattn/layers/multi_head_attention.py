@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from tfattn.checks import check_integer
+from tfattn.checks import check_integer, check_share
 from tfattn.ops import attention_weights
 
 
@@ -87,10 +87,7 @@ class MultiHeadAttention(keras.layers.Layer):
         check_integer("num_heads", num_heads, least=1)
         check_integer("key_dim", key_dim, least=1)
         check_integer("value_dim", value_dim, least=1)
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"Expected dropout in [0, 1). Received: dropout={dropout!r}"
-            )
+        check_share("dropout", dropout)
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.value_dim = value_dim

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfattn.checks import check_integer
+from tfattn.checks import check_integer, check_share
 from tfattn.layers.multi_head_attention import MultiHeadAttention
 
 
@@ -212,10 +212,7 @@ class _TransformerLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         check_integer("num_heads", num_heads, least=1)
         check_integer("intermediate_dim", intermediate_dim, least=1)
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"Expected dropout in [0, 1). Received: dropout={dropout!r}"
-            )
+        check_share("dropout", dropout)
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
         self.dropout = dropout

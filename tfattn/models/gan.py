@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfattn.checks import check_integer, checked_images
+from tfattn.checks import check_integer, check_share, checked_images
 from tfattn.models.adversarial_training import AdversarialModel, TwoTimeScaleOptimizer
 from tfattn.models.conditional_image_model import ConditionalImageModel
 from tfattn.models.gan_networks import (
@@ -83,10 +83,7 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
                 f"Expected attention in {list(ATTENTIONS)}. "
                 f"Received: attention={attention!r}"
             )
-        if not 0 <= ema_decay < 1:
-            raise ValueError(
-                f"Expected ema_decay in [0, 1). Received: ema_decay={ema_decay}"
-            )
+        check_share("ema_decay", ema_decay)
         self.latent_dim = latent_dim
         self.attention = attention
         self.width = width
