@@ -62,35 +62,21 @@ def random_masks(seed=3):
 # --- against loops and against Keras ------------------------------------------
 
 
-def equals_loops(layer_class):
-    layer = built(layer_class=layer_class)
-    query, key, value = inputs(QUERY, KEY, VALUE)
-    y, maps = layer(query, value, key, return_attention_scores=True)
-    expected_y, expected_maps = reference.multi_head_attention(
-        query, value, key, weights_of(layer), 4, lambda *_: True
-    )
-    np.testing.assert_allclose(checks.numpy_of(maps), expected_maps, atol=1e-5)
-    np.testing.assert_allclose(checks.numpy_of(y), expected_y, atol=1e-4)
-
-
-def masks_equal_loops(layer_class):
+def difference_from_loops(layer_class, masked):
+    """The largest in output and map, with no mask or with one of each kind."""
     layer = built(layer_class=layer_class)
     query, key, value = inputs(QUERY, KEY, VALUE)
     query_mask, value_mask, key_mask, attention_mask = random_masks()
-    y, maps = layer(
-        query,
-        value,
-        key,
-        query_mask=query_mask,
-        value_mask=value_mask,
-        key_mask=key_mask,
-        attention_mask=attention_mask,
-        use_causal_mask=True,
-        return_attention_scores=True,
-    )
+    arguments = {
+        "query_mask": query_mask,
+        "value_mask": value_mask,
+        "key_mask": key_mask,
+        "attention_mask": attention_mask,
+        "use_causal_mask": True,
+    }
 
     def admitted(n, head, i, j):
-        return (
+        return not masked or (
             query_mask[n, i]
             and value_mask[n, j]
             and key_mask[n, j]
@@ -98,19 +84,25 @@ def masks_equal_loops(layer_class):
             and j <= i
         )
 
-    expected_y, expected_maps = reference.multi_head_attention(
+    found = layer(
+        query,
+        value,
+        key,
+        return_attention_scores=True,
+        **(arguments if masked else {}),
+    )
+    expected = reference.multi_head_attention(
         query, value, key, weights_of(layer), 4, admitted
     )
-    np.testing.assert_allclose(checks.numpy_of(maps), expected_maps, atol=1e-5)
-    np.testing.assert_allclose(checks.numpy_of(y), expected_y, atol=1e-4)
+    return max(
+        np.abs(checks.numpy_of(ours) - theirs).max()
+        for ours, theirs in zip(found, expected, strict=True)
+    )
 
 
-def test_equals_loops():
-    equals_loops(MultiHeadAttention)
-
-
-def test_masks_equal_loops():
-    masks_equal_loops(MultiHeadAttention)
+@pytest.mark.parametrize("masked", [False, True])
+def test_equals_loops(masked):
+    assert difference_from_loops(MultiHeadAttention, masked) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -310,10 +302,13 @@ def test_bad_inputs(shapes, arguments, message):
         MultiHeadAttention(4, 2)(*inputs(*shapes), **masks)
 
 
-def test_index_without_cache():
-    x = checks.images((2, 1, 4))
+def test_bad_cache():
+    x = checks.images((2, 3, 4))
+    layer = MultiHeadAttention(4, 2)
     with pytest.raises(ValueError, match="cache=None, cache_index=3"):
-        MultiHeadAttention(4, 2)(x, x, cache_index=3)
+        layer(x, x, cache_index=3)
+    with pytest.raises(ValueError, match="a cache of 5, cache_index=3"):
+        layer(x, x, cache=layer.initial_cache(2, 5), cache_index=3)
 
 
 # --- mutants ------------------------------------------------------------------
@@ -354,18 +349,16 @@ right = multi_head_attention.attention_weights
 @pytest.mark.parametrize("mutant", [softmax_over_queries, not_scaled])
 def test_mutant_of_the_map_is_killed(mutant, monkeypatch):
     monkeypatch.setattr(multi_head_attention, "attention_weights", mutant)
-    with pytest.raises(AssertionError):
-        equals_loops(MultiHeadAttention)
+    assert difference_from_loops(MultiHeadAttention, masked=False) > 0.1
 
 
 @pytest.mark.parametrize("mutant", [mask_inverted, mask_dropped])
 def test_mutant_of_the_mask_is_killed(mutant, monkeypatch):
     monkeypatch.setattr(multi_head_attention, "attention_weights", mutant)
-    equals_loops(MultiHeadAttention)
-    with pytest.raises(AssertionError):
-        masks_equal_loops(MultiHeadAttention)
+    # Without a mask they are the correct layer: only a test of masks finds them.
+    assert difference_from_loops(MultiHeadAttention, masked=False) < 1e-5
+    assert difference_from_loops(MultiHeadAttention, masked=True) > 0.1
 
 
 def test_heads_that_attend_to_heads_are_killed():
-    with pytest.raises(AssertionError):
-        equals_loops(HeadsAttendToHeads)
+    assert difference_from_loops(HeadsAttendToHeads, masked=False) > 0.1

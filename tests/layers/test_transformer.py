@@ -10,8 +10,6 @@ from tfattn.layers import (
     PositionalEncoding,
     TransformerDecoderLayer,
     TransformerEncoderLayer,
-    images_to_patches,
-    patches_to_images,
 )
 
 X, CONTEXT = (2, 6, 8), (2, 5, 7)
@@ -28,58 +26,6 @@ def decoder(context_shape=CONTEXT):
     layer = TransformerDecoderLayer(2, 12)
     layer.build(X, context_shape)
     return randomised(layer)
-
-
-# --- patches and positions ----------------------------------------------------
-
-
-def test_patches_equal_loops_and_back():
-    """2×3 patches of 4×9 images with 5 channels."""
-    x = checks.images((2, 4, 9, 5))
-    patches = images_to_patches(x, (2, 3))
-    assert patches.shape == (2, 2, 3, 30)
-    for b, row, column in np.ndindex(2, 2, 3):
-        expected = x[b, 2 * row : 2 * row + 2, 3 * column : 3 * column + 3].ravel()
-        np.testing.assert_array_equal(
-            checks.numpy_of(patches)[b, row, column], expected.astype("float64")
-        )
-    back = checks.numpy_of(patches_to_images(patches, (2, 3)))
-    np.testing.assert_array_equal(back, x)
-
-
-def test_patch_embedding_is_a_convolution():
-    x = checks.images((2, 4, 9, 5))
-    layer = PatchEmbedding((2, 3), 7)
-    layer.build(x.shape)
-    randomised(layer)
-    oracle = keras.layers.Conv2D(7, (2, 3), strides=(2, 3))
-    oracle.build(x.shape)
-    oracle.kernel.assign(ops.reshape(layer.kernel, (2, 3, 5, 7)))
-    oracle.bias.assign(layer.bias)
-    np.testing.assert_allclose(
-        checks.numpy_of(layer(x)), checks.numpy_of(oracle(x)), atol=1e-4
-    )
-    assert layer(keras.Input((None, None, 5))).shape == (None, None, None, 7)
-
-
-def test_sinusoids_equal_the_formula():
-    layer = PositionalEncoding("sinusoidal")
-    found = checks.numpy_of(layer(np.zeros((1, 3, 5, 8), "float32")))[0]
-    for row, column, channel in np.ndindex(3, 5, 8):
-        p, k = (row, channel) if channel < 4 else (column, channel - 4)
-        angle = p / 10000 ** (2 * (k // 2) / 4)
-        expected = np.sin(angle) if k % 2 == 0 else np.cos(angle)
-        np.testing.assert_allclose(found[row, column, channel], expected, atol=1e-6)
-
-
-def test_learned_positions_add_row_and_column():
-    x = checks.images((2, 3, 5, 4))
-    layer = PositionalEncoding()
-    layer.build(x.shape)
-    randomised(layer)
-    rows, columns = (checks.numpy_of(table) for table in layer.tables)
-    expected = x + rows[:, None] + columns[None, :]
-    np.testing.assert_allclose(checks.numpy_of(layer(x)), expected, atol=1e-6)
 
 
 # --- encoder and decoder ------------------------------------------------------
@@ -242,24 +188,3 @@ def test_saves_and_loads(tmp_path):
 def test_bad_arguments(layer, arguments, message):
     with pytest.raises(ValueError, match=message):
         layer(*arguments).build(X)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: PatchEmbedding((2, 0), 4), "patch_size=0"),
-        (
-            lambda: PatchEmbedding((2, 3), 4).build((None, 4, 8, 1)),
-            r"\(None, 4, 8, 1\)",
-        ),
-        (lambda: PositionalEncoding("fixed"), "kind='fixed'"),
-        (lambda: PositionalEncoding().build((None, None, 4)), "None, None, 4"),
-        (
-            lambda: PositionalEncoding("sinusoidal").build((2, 3, 5, 6)),
-            "divisible by 4",
-        ),
-    ],
-)
-def test_bad_patches_and_positions(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()

@@ -7,16 +7,18 @@ from tfattn.layers.conditional_batch_norm import ConditionalBatchNormalization
 from tfattn.layers.coupling_flow import CouplingFlow
 from tfattn.layers.depth_to_space import DepthToSpace
 from tfattn.layers.multi_head_attention import MultiHeadAttention
+from tfattn.layers.patches import (
+    PatchEmbedding,
+    images_to_patches,
+    patches_to_images,
+)
+from tfattn.layers.positional_encoding import PositionalEncoding
 from tfattn.layers.self_attention_2d import SelfAttention2D
 from tfattn.layers.spectral_layers import SpectralConv2D, SpectralDense
 from tfattn.layers.spectral_norm import SpectralNorm
 from tfattn.layers.transformer import (
-    PatchEmbedding,
-    PositionalEncoding,
     TransformerDecoderLayer,
     TransformerEncoderLayer,
-    images_to_patches,
-    patches_to_images,
 )
 
 __all__ = [

@@ -63,8 +63,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
     Raises:
         ValueError: For sizes below 1, dropout outside [0, 1), inputs that are not
-            (batch, positions, channels), key and value of different lengths, or a
-            `cache_index` without a `cache`.
+            (batch, positions, channels), key and value of different lengths, masks of
+            another shape, or a `cache_index` without a `cache` or beyond its end.
 
     Example:
         >>> layer = tfattn.layers.MultiHeadAttention(num_heads=2, key_dim=4)
@@ -181,6 +181,13 @@ class MultiHeadAttention(keras.layers.Layer):
         else:
             keys, values = cache
         if cache_index is not None:
+            length, t = cache[0].shape[2], query.shape[1]
+            if isinstance(cache_index, int) and t and cache_index + t > length:
+                # Keras would write them elsewhere without a word.
+                raise ValueError(
+                    f"Expected a cache with room for {t} positions from cache_index on."
+                    f" Received: a cache of {length}, cache_index={cache_index}"
+                )
             keys, values = (
                 ops.slice_update(whole, (0, 0, cache_index, 0), part)
                 for whole, part in zip(cache, (keys, values), strict=True)
@@ -194,7 +201,7 @@ class MultiHeadAttention(keras.layers.Layer):
         mask = self._combined_mask(
             (b, t, ops.shape(keys)[2]),
             query_mask,
-            (value_mask, key_mask),
+            {"value_mask": value_mask, "key_mask": key_mask},
             attention_mask,
             first,
         )
@@ -223,9 +230,9 @@ class MultiHeadAttention(keras.layers.Layer):
         if query_mask is not None:
             query_mask = _checked_mask("query_mask", query_mask, [(b, t)])
             masks.append(ops.expand_dims(query_mask, (1, 3)))
-        for key_mask in key_masks:
+        for name, key_mask in key_masks.items():
             if key_mask is not None:
-                key_mask = _checked_mask("value_mask or key_mask", key_mask, [(b, s)])
+                key_mask = _checked_mask(name, key_mask, [(b, s)])
                 masks.append(ops.expand_dims(key_mask, (1, 2)))
         if attention_mask is not None:
             mask = _checked_mask(
