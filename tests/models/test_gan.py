@@ -297,6 +297,8 @@ def test_mixed_precision_trains(dtype_policy, tmp_path):
     np.testing.assert_array_equal(loaded.generate(2, [0, 1], seed=0), drawn)
     for network in (loaded.generator, loaded.discriminator):
         assert network.get_layer("attention").compute_dtype == dtype_policy[6:]
+    average = loaded.generator_average.get_layer("attention")
+    assert average.compute_dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"
 
 

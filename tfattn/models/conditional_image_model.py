@@ -37,18 +37,18 @@ class ConditionalImageModel(keras.Model):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @contextlib.contextmanager
-    def _own_precision(self):
-        """Layers made inside compute as the model's `dtype` says.
+    def _precision(self, policy):
+        """Layers made inside compute as `policy` says, mostly the model's own.
 
         They would follow the global policy, which is another one when a model is
         loaded, or made with a `dtype`.
         """
-        policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self.dtype_policy)
+        of_others = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
         try:
             yield
         finally:
-            keras.config.set_dtype_policy(policy)
+            keras.config.set_dtype_policy(of_others)
 
     def fit(self, x=None, *args, **kwargs):
         """`keras.Model.fit`; arrays are checked before training starts."""

@@ -91,12 +91,15 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         self.ema_decay = ema_decay
 
         shared = (num_classes, width, attention, spectral_norm)
-        with self._own_precision():
-            self.generator, self.generator_average = (
-                build_generator(self.image_shape, latent_dim, *shared, name=name)
-                for name in ("generator", "generator_average")
-            )
+        of_generator = (self.image_shape, latent_dim, *shared)
+        with self._precision(self.dtype_policy):
+            self.generator = build_generator(*of_generator, name="generator")
             self.discriminator = build_discriminator(self.image_shape, *shared)
+        # It draws the images that are kept and measured: never in half precision.
+        with self._precision(self.variable_dtype):
+            self.generator_average = build_generator(
+                *of_generator, name="generator_average"
+            )
         self.generator_average.set_weights(self.generator.get_weights())
         self.generator_average.trainable = False
         self.discriminator_loss_tracker = keras.metrics.Mean(name="discriminator_loss")

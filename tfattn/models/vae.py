@@ -103,7 +103,7 @@ class AttentionVAE(ConditionalImageModel):
         self.num_flow_layers = num_flow_layers
         self.entropy_weight = entropy_weight
 
-        with self._own_precision():
+        with self._precision(self.dtype_policy):
             self.encoder = build_encoder(
                 self.image_shape, latent_dim, num_classes, width, attention
             )

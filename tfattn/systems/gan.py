@@ -140,10 +140,12 @@ def _quality_of_repeats(model, dataset, num_repeats):
         return {"protocol": "no frozen classifier of this data set, no measurement"}
     classifier = load_pretrained(f"classifier_{dataset.name}")
     n = len(dataset.x_test)
-    labels = np.arange(n) % model.num_classes
     repeats = []
     for seed in range(num_repeats):
         print(f"judging draw {seed + 1} of {num_repeats}", flush=True)
+        # Classes are as frequent as among the training images, whose distance to the
+        # test images is the floor.
+        labels = np.random.default_rng(seed).choice(dataset.y_train, n)
         images = model.generate(n, labels, seed=seed)
         repeats.append(quality(classifier, dataset.x_test, images, labels))
     found = metrics.spread(repeats)
@@ -155,8 +157,8 @@ def _quality_of_repeats(model, dataset, num_repeats):
             flush=True,
         )
     protocol = (
-        f"{n} generated images, as many of each class, against the {n} test images, on "
-        f"features of the frozen classifier; {num_repeats} draws"
+        f"{n} generated images, classes drawn from the training labels, against the "
+        f"{n} test images, on features of the frozen classifier; {num_repeats} draws"
     )
     return {"protocol": protocol, **found}
 
