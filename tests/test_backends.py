@@ -21,6 +21,10 @@ LANE = [
     "models/test_vae.py::test_fit_with_classes",
     "models/test_vae.py::test_attention_control",
     "models/test_gan.py::test_fit_is_a_loop_of_steps",
+    "models/test_image_transformer.py::test_same_images_with_and_without_cache",
+    "models/test_image_transformer.py::test_completions_of_several_images",
+    "models/test_image_transformer.py::test_compiled_functions_read_the_weights_anew",
+    "models/test_image_transformer.py::test_fit_learns",
 ]
 
 

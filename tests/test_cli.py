@@ -1,6 +1,7 @@
 """The command line as a user runs it: separate processes, real run folders."""
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from conftest import on_tensorflow
 
 from tfattn import cli, data, runs
-from tfattn.systems import gan
+from tfattn.systems import gan, transformer
 
 pytestmark = on_tensorflow
 
@@ -32,6 +33,14 @@ def start(*arguments, **environment):
 def finish(process):
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def few_digits(name, fallback=None, load=data.load):
+    digits = load("digits")
+    return dataclasses.replace(
+        digits,
+        **{name: getattr(digits, name)[:128] for name in ("x_train", "y_train")},
+    )
 
 
 def history(run):
@@ -142,6 +151,7 @@ def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     def interrupted(model, run, epoch):
         raise KeyboardInterrupt  # after the checkpoint of the first epoch
 
+    monkeypatch.setattr(cli.data, "load", few_digits)
     arguments = ["train", "gan", "--data", "digits", "--epochs", "2", "--out"]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     cli.main([*arguments, str(whole)])
@@ -174,6 +184,40 @@ def test_mixed_precision_is_the_gans_alone():
     for network in (model.generator, model.discriminator):
         assert network.get_layer("attention").compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("condition", ["none", "class", "text"])
+def test_transformer(condition, tmp_path, monkeypatch):
+    monkeypatch.setattr(transformer, "NUM_TRAINING_PAIRS", 128)
+    monkeypatch.setattr(transformer, "NUM_TEST_PAIRS", 20)
+    monkeypatch.setattr(cli.data, "load", few_digits)
+    out = tmp_path / "run"
+    arguments = ["--data", "digits", "--condition", condition, "--epochs", "1"]
+    cli.main(["train", "transformer", *arguments, "--out", str(out)])
+    result = json.loads((out / "metrics.json").read_text())
+    nats = result["negative_log_likelihood"]["value"]
+    num_pixels = 28 * 56 if condition == "text" else 28 * 28
+    # An image of which nothing is known has log 2 nats per pixel.
+    assert 0.1 * num_pixels < nats < 2 * num_pixels * np.log(2)
+    bits = result["bits_per_dimension"]
+    assert bits == pytest.approx(nats / np.log(2) / num_pixels)
+    assert ("20 of 100 held" in result["protocol"]) == (condition == "text")
+    pictures = ("samples", "attention", "completions", "samples/epoch_001")
+    for name in pictures:
+        assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    cli.main(["evaluate", str(out)])
+    assert json.loads((out / "metrics.json").read_text()) == result
+    cli.main(["sample", str(out), "--num-images", "3"])
+    assert (out / "samples_seed0.png").exists()
+
+
+def test_conditions_need_labels():
+    without = dataclasses.replace(few_digits("digits"), y_train=None)
+    arguments = cli.build_parser().parse_args(
+        ["train", "transformer", "--condition", "class"]
+    )
+    with pytest.raises(ValueError, match="data set with labels"):
+        transformer.build(without, arguments)
 
 
 def test_classifier(tmp_path):

@@ -17,6 +17,14 @@ def check_share(name, value):
         raise ValueError(f"Expected {name} in [0, 1). Received: {name}={value!r}")
 
 
+def check_temperature(temperature):
+    """Raises ValueError unless `temperature` is above 0."""
+    if not temperature > 0:
+        raise ValueError(
+            f"Expected temperature > 0. Received: temperature={temperature!r}"
+        )
+
+
 def check_image_shape(image_shape, divisor):
     """Raises ValueError unless this is (height, width, channels), sizes divisible."""
     if len(image_shape) != 3 or any(
@@ -74,3 +82,15 @@ def checked_labels(labels, n, num_classes):
             f"labels of shape {labels.shape} with values {np.unique(labels)}"
         )
     return labels
+
+
+def checked_visible(visible, n, image_shape):
+    """Boolean (1 or n, h, w, 1); ValueError unless boolean (h, w) or (n, h, w)."""
+    visible = np.asarray(visible)
+    h, w, _ = image_shape
+    if visible.dtype != bool or visible.shape not in ((h, w), (n, h, w)):
+        raise ValueError(
+            f"Expected boolean `visible` of shape {(h, w)} or {(n, h, w)}. "
+            f"Received: {visible.dtype} of shape {visible.shape}"
+        )
+    return visible.reshape(-1, h, w, 1)

@@ -19,9 +19,14 @@ from tfattn.runs import (
     write_json,
     write_whole,
 )
-from tfattn.systems import classifier, gan, vae
+from tfattn.systems import classifier, gan, transformer, vae
 
-SYSTEMS = {"vae": vae, "gan": gan, "classifier": classifier}
+SYSTEMS = {
+    "vae": vae,
+    "gan": gan,
+    "transformer": transformer,
+    "classifier": classifier,
+}
 
 
 def train(arguments):
@@ -44,7 +49,7 @@ def train(arguments):
             f"\n*** {name} COULD NOT BE HAD. THIS RUN TRAINS ON {dataset.name}. ***\n"
         )
 
-    arrays = system.training_arrays(dataset)
+    arrays = system.training_arrays(dataset, model)
     rows = fit(model, system, arrays, run, arguments.epochs, arguments.seed)
     write_whole(run / "model.keras", model.save)
     (run / "checkpoint.weights.h5").unlink(missing_ok=True)

@@ -74,6 +74,11 @@ def mean_estimate(values):
     )
 
 
+def bits_per_dimension(nats, image_shape):
+    """A negative log-likelihood in nats per image as bits per pixel and channel."""
+    return nats / (np.log(2) * np.prod(image_shape))
+
+
 def spread(draws):
     """Mean, lowest and highest of measures that were taken several times.
 

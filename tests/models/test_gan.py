@@ -352,6 +352,29 @@ def test_generate(attention, num_classes):
         np.testing.assert_allclose(drawn[1:], other[1:], atol=1e-5)
 
 
+def test_temperature_scales_the_latents():
+    model = small()
+    latents = 0.5 * model.sample_latents(4, seed=1)
+    np.testing.assert_allclose(
+        model.generate(4, LABELS[:4], seed=1, temperature=0.5),
+        model.generate_from(latents, LABELS[:4]),
+        atol=1e-6,
+    )
+    with pytest.raises(ValueError, match="temperature > 0"):
+        model.generate(4, LABELS[:4], temperature=0)
+
+
+def test_classes_stand_beside_the_latents():
+    model, latents = small(), np.random.default_rng(0).normal(size=(6, 5))
+    (dense,) = [x for x in model.generator.layers if hasattr(x, "units")]
+    found = keras.Model(model.generator.inputs, dense.output)([latents, CONDITION])
+    beside = np.concatenate([latents, 4 * CONDITION], axis=1)
+    np.testing.assert_allclose(
+        checks.numpy_of(found), checks.numpy_of(dense(beside)), atol=1e-5
+    )
+    assert dense.kernel.shape[0] == 5 + 3
+
+
 def test_spectral_norm_and_attention_stand_in_both_networks():
     kinds = {None: keras.layers.Identity, "gate": layers.AttentionGate}
     for model in (small(), small(spectral_norm=False), small(attention="gate")):

@@ -4,6 +4,7 @@ from tfattn.models.adversarial_training import TwoTimeScaleOptimizer
 from tfattn.models.attention_control import AttentionControl
 from tfattn.models.classifier import ImageClassifier, classifier_optimizer
 from tfattn.models.gan import SelfAttentionGAN
+from tfattn.models.image_transformer import ImageTransformer
 from tfattn.models.pretrained import load_pretrained, pretrained_results
 from tfattn.models.vae import AttentionVAE
 
@@ -11,6 +12,7 @@ __all__ = [
     "AttentionControl",
     "AttentionVAE",
     "ImageClassifier",
+    "ImageTransformer",
     "SelfAttentionGAN",
     "TwoTimeScaleOptimizer",
     "classifier_optimizer",

@@ -18,17 +18,18 @@ class ConditionalImageModel(keras.Model):
     """A model of images, with or without classes.
 
     Args:
-        image_shape: (h, w, c), h and w divisible by 4.
+        image_shape: (h, w, c).
         num_classes: Number of classes, or `None` for no class condition.
         seed: Seed of the draws in training.
+        divisor: What h and w are divisible by.
 
     Raises:
         ValueError: For an argument outside the ranges above.
     """
 
-    def __init__(self, image_shape, num_classes, seed, **kwargs):
+    def __init__(self, image_shape, num_classes, seed, divisor, **kwargs):
         super().__init__(**kwargs)
-        check_image_shape(image_shape, divisor=4)
+        check_image_shape(image_shape, divisor)
         if num_classes is not None:
             check_integer("num_classes", num_classes, least=2)
         self.image_shape = tuple(image_shape)
@@ -53,12 +54,16 @@ class ConditionalImageModel(keras.Model):
     def fit(self, x=None, *args, **kwargs):
         """`keras.Model.fit`; arrays are checked before training starts."""
         if isinstance(x, np.ndarray):
-            checked_images(x, self.image_shape)
-            self._condition(None, len(x))
+            x = self._training_inputs(x, None)
         elif isinstance(x, tuple | list) and len(x) == 2:
-            checked_images(x[0], self.image_shape)
-            self._condition(x[1], len(x[0]))
+            x = self._training_inputs(*x)
         return super().fit(x, *args, **kwargs)
+
+    def _training_inputs(self, x, labels):
+        """What `fit` trains on, checked."""
+        checked_images(x, self.image_shape)
+        self._condition(labels, len(x))
+        return x if labels is None else (x, labels)
 
     def _split(self, inputs):
         """The inputs without their labels, and these one-hot in a list, if any."""

@@ -4,7 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfattn.checks import check_integer, check_share, checked_images
+from tfattn.checks import (
+    check_integer,
+    check_share,
+    check_temperature,
+    checked_images,
+)
 from tfattn.models.adversarial_training import AdversarialModel, TwoTimeScaleOptimizer
 from tfattn.models.conditional_image_model import ConditionalImageModel
 from tfattn.models.gan_networks import (
@@ -21,7 +26,7 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
     With x an image, z a standard normal latent vector and y an optional class:
 
     1. generator: G(z, y), residual blocks from (h/4, w/4) to (h, w) with batch
-       normalisation, conditional on the class if there are classes
+       normalisation; a class stands beside z and in each normalisation
     2. discriminator: D(x, y) = w·f(x) + e(y)·f(x), f from residual blocks, summed over
        the places, the second term only with classes
     3. discriminator's loss: mean max(0, 1 − D(x, y)) + mean max(0, 1 + D(G(z, y), y))
@@ -75,7 +80,7 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         seed=0,
         **kwargs,
     ):
-        super().__init__(image_shape, num_classes, seed, **kwargs)
+        super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
         check_integer("latent_dim", latent_dim, least=1)
         check_integer("width", width, least=8)
         if attention not in ATTENTIONS:
@@ -214,28 +219,33 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         latents, condition = self._split(inputs)
         return self.generator_average([latents, *condition])
 
-    def sample_latents(self, n, seed=None):
-        """Draws n standard normal latents: NumPy array (n, latent_dim)."""
+    def sample_latents(self, n, seed=None, temperature=1.0):
+        """Draws n latents from N(0, temperature²·I): NumPy array (n, latent_dim)."""
         check_integer("n", n, least=1)
-        return ops.convert_to_numpy(
-            keras.random.normal((n, self.latent_dim), seed=seed)
-        )
+        check_temperature(temperature)
+        latents = keras.random.normal((n, self.latent_dim), seed=seed)
+        return ops.convert_to_numpy(temperature * latents)
 
-    def generate(self, n, labels=None, seed=None):
+    def generate(self, n, labels=None, seed=None, temperature=1.0):
         """Draws images from the average of the generator.
 
         Args:
             n: Number of images.
             labels: Classes (n,), for a model with classes.
             seed: Integer; the same seed gives the same images.
+            temperature: Scale of the latents. Below 1 images are more typical and vary
+                less, as with the truncation of Brock et al., arXiv:1809.11096,
+                section 3.1.
 
         Returns:
             NumPy array (n, h, w, c) in [0, 1].
 
         Raises:
-            ValueError: For labels out of range, missing, or without classes.
+            ValueError: For labels out of range, missing, or without classes, or a
+                temperature of 0 or below.
         """
-        return self.generate_from(self.sample_latents(n, seed), labels)
+        latents = self.sample_latents(n, seed, temperature)
+        return self.generate_from(latents, labels)
 
     def generate_from(self, latents, labels=None):
         """The images of given latents (n, latent_dim), otherwise as `generate`."""

@@ -23,6 +23,8 @@ ATTENTIONS = ("self", "gate", "residual", "uniform", None)
 # Of the generator's logits, which kernels of norm 1 alone would keep from black and
 # white.
 LOGIT_SCALE = 4.0
+# Of a class beside the latents, whose vectors are about as long.
+CLASS_SCALE = 4.0
 
 
 def build_generator(
@@ -50,7 +52,11 @@ def build_generator(
         shortcut = layers.UpSampling2D()(conv(filters, 1, use_bias=False)(x))
         return layers.Add()([shortcut, y])
 
-    x = dense(h // 4 * (w // 4) * 2 * width)(latents)
+    x = latents
+    if classes:
+        # The normalisations give a class no place in the image; this does.
+        x = layers.Concatenate()([x, layers.Rescaling(CLASS_SCALE)(*classes)])
+    x = dense(h // 4 * (w // 4) * 2 * width)(x)
     x = layers.Reshape((h // 4, w // 4, 2 * width))(x)
     x = upsampling_block(x, 2 * width)  # (h/2, w/2, 2*width)
     x = _attention(attention, spectral_norm)(x)

@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 
 from tfattn.models.classifier import ImageClassifier
+from tfattn.models.gan import SelfAttentionGAN
 from tfattn.models.vae import AttentionVAE
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 MODELS = {
     "classifier_fashion_mnist": ImageClassifier,
     "classifier_mnist": ImageClassifier,
+    "gan_mnist": SelfAttentionGAN,
     "vae_mnist": AttentionVAE,
 }
 
@@ -24,6 +26,7 @@ def load_pretrained(name):
 
     Args:
         name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised;
+            `"gan_mnist"`: `SelfAttentionGAN` on MNIST, conditional on the digit;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on
             whose features generated images are judged.
 

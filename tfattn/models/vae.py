@@ -8,6 +8,7 @@ from tfattn.checks import check_integer, checked_binary_images, checked_images
 from tfattn.densities import bernoulli_log_density, gaussian_log_density
 from tfattn.layers import CouplingFlow
 from tfattn.models.attention_control import NO_CONTROL
+from tfattn.models.compiling import compiled
 from tfattn.models.conditional_image_model import ConditionalImageModel
 from tfattn.models.importance_weighting import bounds
 from tfattn.models.vae_networks import (
@@ -80,7 +81,7 @@ class AttentionVAE(ConditionalImageModel):
         seed=0,
         **kwargs,
     ):
-        super().__init__(image_shape, num_classes, seed, **kwargs)
+        super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
         check_integer("latent_dim", latent_dim, least=2)
         check_integer("width", width, least=8)
         if width % 4:
@@ -120,7 +121,7 @@ class AttentionVAE(ConditionalImageModel):
 
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
         self.kl_tracker = keras.metrics.Mean(name="kl")
-        self._log_weights_function = None
+        self._compiled_log_weights = compiled(self, self._log_weights)
         self.built = True
 
     # --- the bound ------------------------------------------------------------
@@ -347,23 +348,15 @@ class AttentionVAE(ConditionalImageModel):
         x = checked_binary_images(x, self.image_shape)
         check_integer("num_samples", num_samples, least=1)
         condition = self._condition(labels, len(x))
-        log_weights = self._compiled_log_weights()
         return bounds(
-            log_weights, self.encoder, x, condition, num_samples, seed, batch_size
+            self._compiled_log_weights,
+            self.encoder,
+            x,
+            condition,
+            num_samples,
+            seed,
+            batch_size,
         )
-
-    def _compiled_log_weights(self):
-        """`_log_weights` compiled where the backend has a compiler, made once."""
-        if self._log_weights_function is None:
-            if keras.backend.backend() == "tensorflow":
-                import tensorflow as tf
-
-                self._log_weights_function = tf.function(
-                    self._log_weights, reduce_retracing=True
-                )
-            else:
-                self._log_weights_function = self._log_weights
-        return self._log_weights_function
 
     def _log_weights(self, x, condition, mean, log_variance, noise):
         """log p(x|z) + log p(z) − log q(z|x) at the draws of z that `noise`

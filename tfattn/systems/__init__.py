@@ -4,7 +4,7 @@ Each module has the same names, which `tfattn.runs.fit` and `tfattn.cli` call:
 
 * `BATCH_SIZE`, `EPOCHS` (default), `DATA` (names of data sets that it takes)
 * `add_arguments(parser)`: the options of `tfattn train` that are the system's own
-* `build(dataset, arguments)`: the model; `training_arrays(dataset)`
+* `build(dataset, arguments)`: the model; `training_arrays(dataset, model)`
 * `compile_model(model, num_steps)`
 * `epoch_measurements(model)`, `describe(row)`, `draw_epoch(model, run, epoch)`
 * `measure(model, dataset)`: for metrics.json; `draw(model, dataset, run)`

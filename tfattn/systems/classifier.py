@@ -26,7 +26,7 @@ def build(dataset, arguments):
     )
 
 
-def training_arrays(dataset):
+def training_arrays(dataset, model):
     return dataset.x_train, dataset.y_train
 
 

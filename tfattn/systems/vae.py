@@ -30,7 +30,7 @@ def build(dataset, arguments):
     )
 
 
-def training_arrays(dataset):
+def training_arrays(dataset, model):
     return (dataset.x_train,)
 
 

@@ -1,0 +1,124 @@
+"""What a training step of the image Transformer costs, beside Keras's own layers.
+
+The same `ImageTransformer` twice, once with its decoder layers replaced by layers that
+are built of `keras.layers.MultiHeadAttention`; training steps in turn in one process,
+peak memory in a process each.
+
+    python benchmarks/transformer_training.py
+
+writes benchmarks/results/transformer_training.json.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from tfattn.models import ImageTransformer
+
+BATCH_SIZE, ROUNDS, MEMORY_STEPS = 64, 30, 5
+KINDS = ("tfattn", "Keras's layers")
+
+
+class KerasDecoderLayer(layers.Layer):
+    """What `TransformerDecoderLayer` computes without a context, of Keras's layers."""
+
+    def __init__(self, num_heads, width):
+        super().__init__()
+        self.attention_norm = layers.LayerNormalization(epsilon=1e-5)
+        self.attention = layers.MultiHeadAttention(num_heads, width // num_heads)
+        self.feed_forward_norm = layers.LayerNormalization(epsilon=1e-5)
+        self.expand = layers.Dense(4 * width, activation="gelu")
+        self.contract = layers.Dense(width)
+
+    def call(self, x, context, context_mask=None, training=None):
+        y = self.attention_norm(x)
+        x = x + self.attention(y, y, use_causal_mask=True, training=training)
+        return x + self.contract(self.expand(self.feed_forward_norm(x)))
+
+
+def compiled_step(kind):
+    """The function that trains on one batch, and the number of parameters."""
+    keras.utils.set_random_seed(0)
+    model = ImageTransformer()
+    if kind == KINDS[1]:
+        model.network.decoder_layers = [
+            KerasDecoderLayer(model.num_heads, model.width)
+            for _ in range(model.num_layers)
+        ]
+    model.compile(keras.optimizers.AdamW(1e-3))
+    step = tf.function(lambda x: model.train_step((x,)))
+    batch = tf.constant(
+        np.random.default_rng(0).random((BATCH_SIZE, *model.image_shape), "float32")
+    )
+    return lambda: float(step(batch)["loss"]), model
+
+
+def peak_memory(kind):
+    """MiB that a process needs at most beyond what it needs before the first step."""
+    step, _ = compiled_step(kind)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(MEMORY_STEPS):
+        step()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main():
+    steps, parameters = {}, {}
+    for kind in KINDS:
+        steps[kind], model = compiled_step(kind)
+        steps[kind]()  # compiles, and builds what is not built yet
+        parameters[kind] = model.count_params()
+    milliseconds = {kind: [] for kind in KINDS}
+    for _ in range(ROUNDS):
+        for kind, step in steps.items():
+            started = time.perf_counter()
+            step()
+            milliseconds[kind].append(1e3 * (time.perf_counter() - started))
+    ratios = [a / b for a, b in zip(*milliseconds.values(), strict=True)]
+    lower, median, upper = statistics.quantiles(ratios, n=4)
+    memory = {
+        kind: float(
+            subprocess.run(
+                [sys.executable, __file__, kind],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout.splitlines()[-1]
+        )
+        for kind in KINDS
+    }
+    result = {
+        "protocol": (
+            f"steps of {BATCH_SIZE} binary images of 28×28 (196 tokens, "
+            f"{model.num_layers} layers, width {model.width}), float32, graph mode; "
+            f"{ROUNDS} steps of each in turn, ratio of neighbours, median and "
+            f"quartiles; memory: peak of a process of its own over {MEMORY_STEPS} "
+            "steps, beyond what it needed before them"
+        ),
+        "machine": f"{os.cpu_count()} CPU cores",
+        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+        "parameters": parameters,
+        "milliseconds": {k: statistics.median(v) for k, v in milliseconds.items()},
+        "ratio": {"median": median, "lower": lower, "upper": upper},
+        "peak_memory_mib": memory,
+    }
+    path = Path(__file__).parent / "results" / "transformer_training.json"
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(peak_memory(sys.argv[1]))
+    else:
+        main()

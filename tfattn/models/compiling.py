@@ -1,0 +1,38 @@
+"""Compilation of a model's functions, where the backend has a compiler."""
+
+import keras
+
+
+def compiled(model, function):
+    """A function of tensors, compiled once for each shape of its arguments.
+
+    The weights of the model are read anew in each call. No gradient flows through it.
+
+    Args:
+        model: The model whose weights `function` reads.
+        function: Takes and returns nested structures of tensors.
+
+    Returns:
+        A function with the same arguments and results.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, reduce_retracing=True)
+    if backend == "jax":
+        import jax
+
+        # Weights that a function closes over would be constants of its program.
+        def stateless(values, *arguments):
+            mapping = zip(model.variables, values, strict=True)
+            with keras.StatelessScope(state_mapping=list(mapping)):
+                return function(*arguments)
+
+        jitted = jax.jit(stateless)
+        return lambda *arguments: jitted(
+            [variable.value for variable in model.variables], *arguments
+        )
+    import torch
+
+    return torch.no_grad()(function)

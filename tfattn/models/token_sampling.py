@@ -1,0 +1,52 @@
+"""Drawing a sequence of tokens, one after the other, in one compiled loop."""
+
+import numpy as np
+from keras import ops
+
+
+def draw_tokens(next_logits, state, uniform, temperature, start, given, pixels):
+    """A sequence in which each token is drawn by its uniform number.
+
+    Of the values of a token, numbered from 0, that one is drawn in whose part of [0, 1)
+    the number falls, the parts being as long as the values are probable. So the same
+    numbers give the same sequence, however the logits are computed.
+
+    Args:
+        next_logits: Function of a step, the sequence so far (n, 1 + tokens) and a
+            state; returns the logits (n, values) of the next token and the new state.
+        state: The state before the first step, a nested structure of tensors.
+        uniform: Tensor (n, tokens) in [0, 1).
+        temperature: Scalar that divides the logits.
+        start: Number that stands at the start of the sequence.
+        given: `None`, or [pixels (n, tokens, p), their visibility (n, tokens, p)]: a
+            token may only take values whose visible pixels are the given ones.
+        pixels: Pixels of each value of a token, (values, p).
+
+    Returns:
+        Integer tensor (n, tokens).
+    """
+    n, length = ops.shape(uniform)
+
+    def body(step, carried):
+        sequence, state = carried
+        logits, state = next_logits(step, sequence, state)
+        logits = logits / temperature
+        if given is not None:
+            shown_pixels, shown = (
+                ops.slice(g, (0, step, 0), (n, 1, g.shape[2])) for g in given
+            )
+            fits = ops.logical_or(
+                ops.equal(pixels, shown_pixels), ops.logical_not(shown)
+            )
+            logits = ops.where(ops.all(fits, axis=-1), logits, -np.inf)
+        cumulative = ops.cumsum(ops.softmax(logits), axis=-1)
+        threshold = ops.slice(uniform, (0, step), (n, 1)) * cumulative[:, -1:]
+        # As many values as end before the threshold come before the drawn one.
+        drawn = ops.sum(
+            ops.cast(cumulative <= threshold, "int32"), axis=-1, keepdims=True
+        )
+        return ops.slice_update(sequence, (0, step + 1), drawn), state
+
+    sequence = ops.full((n, 1 + length), start, dtype="int32")
+    sequence, _ = ops.fori_loop(0, length, body, (sequence, state))
+    return sequence[:, 1:]

@@ -1,0 +1,231 @@
+"""The image Transformer for the command line."""
+
+import keras
+import numpy as np
+
+from tfattn import data, metrics, number_words, plots
+from tfattn.models import ImageTransformer, load_pretrained
+from tfattn.runs import write_figure
+
+BATCH_SIZE = 64
+EPOCHS = 18
+DATA = ("mnist", "fashion_mnist", "binarized_mnist", "digits")
+NUM_TRAINING_PAIRS = 30_000
+NUM_TEST_PAIRS = 2_000
+TEST_DRAW_SEED = 0
+SAMPLE_SEED = 0
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "--condition",
+        choices=["none", "class", "text"],
+        default="none",
+        help="text: images of two digits, described by their names",
+    )
+    parser.add_argument(
+        "--mixed-precision",
+        action="store_true",
+        help="bfloat16 computations, for processors and GPUs that have them",
+    )
+
+
+def build(dataset, arguments):
+    h, w, c = dataset.x_train.shape[1:]
+    of_condition = {}
+    if arguments.condition != "none" and dataset.y_train is None:
+        raise ValueError(
+            f"Expected a data set with labels for --condition {arguments.condition}. "
+            f"Received: {dataset.name}"
+        )
+    if arguments.condition == "class":
+        of_condition = {
+            "condition": "class",
+            "num_classes": int(dataset.y_train.max()) + 1,
+        }
+    elif arguments.condition == "text":
+        of_condition = {
+            "condition": "text",
+            "vocabulary": number_words.WORDS,
+            "max_words": 2,
+        }
+    return ImageTransformer(
+        (h, 2 * w if arguments.condition == "text" else w, c),
+        seed=arguments.seed,
+        dtype="mixed_bfloat16" if arguments.mixed_precision else None,
+        **of_condition,
+    )
+
+
+def training_arrays(dataset, model):
+    if model.condition is None:
+        return (dataset.x_train,)
+    if model.condition == "class":
+        return ((dataset.x_train, dataset.y_train),)
+    images, pairs = number_words.draw_pairs(
+        dataset.x_train,
+        dataset.y_train,
+        number_words.TRAINING_PAIRS,
+        NUM_TRAINING_PAIRS,
+        model.seed,
+    )
+    return ((images, number_words.names_of(pairs)),)
+
+
+def compile_model(model, num_steps):
+    """AdamW with a warm-up and a cosine decay to nothing over `num_steps` steps."""
+    warmup_steps = min(300, num_steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        1e-5,
+        max(1, num_steps - warmup_steps),
+        warmup_target=2e-3,
+        warmup_steps=warmup_steps,
+    )
+    model.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=0.01, beta_2=0.98, clipnorm=50.0)
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def epoch_measurements(model):
+    return {}
+
+
+def describe(row):
+    return f"−log p {row['loss']:.2f} nats"
+
+
+def draw_epoch(model, run, epoch):
+    folder = run / "samples"
+    folder.mkdir(exist_ok=True)
+    figure = plots.image_grid(_sheet(model, 4, 8), title=f"epoch {epoch}")
+    write_figure(folder / f"epoch_{epoch:03}.png", figure)
+
+
+def draw(model, dataset, run):
+    write_figure(
+        run / "samples.png",
+        plots.image_grid(_sheet(model, 10, 10), title="drawn from the model"),
+    )
+    x, condition = _test_set(model, dataset)
+    x, condition = x[:4], None if condition is None else condition[:4]
+    own, cross = model.attention_maps(x, condition)
+    if model.condition == "text":
+        # (n, layers, heads, tokens, words) to a map for each word.
+        maps = np.moveaxis(cross.mean(axis=(1, 2)), 2, 1)
+        figure = plots.weight_figure(
+            x,
+            maps.reshape(4, model.max_words, *model.tokens.grid[:2]),
+            [f"word {i + 1}" for i in range(model.max_words)],
+            title="which parts of an image read which word",
+        )
+    else:
+        grid = model.tokens.grid[:2]
+        figure = plots.attention_figure(
+            x,
+            own.mean(axis=(1, 2)).reshape(4, *grid, *grid),
+            title="where the model looks when it predicts the cross",
+        )
+    write_figure(run / "attention.png", figure)
+    visible = np.zeros(model.image_shape[:2], bool)
+    visible[: model.image_shape[0] // 2] = True
+    hidden = np.where(visible[..., None], x, 0.5)
+    completions = model.complete(x, visible, 6, condition, seed=SAMPLE_SEED)
+    rows = np.concatenate([x[:, None], hidden[:, None], completions], axis=1)
+    figure = plots.image_grid(rows, title="whole, upper half, completions of it")
+    write_figure(run / "completions.png", figure)
+
+
+def measure(model, dataset):
+    x, condition = _test_set(model, dataset)
+    estimate = metrics.mean_estimate(-model.log_likelihood(x, condition))
+    print(
+        f"test negative log-likelihood: {estimate.value:.2f} nats per image "
+        f"(95 % interval {estimate.low:.2f} to {estimate.high:.2f}, "
+        f"{estimate.num_images} images)",
+        flush=True,
+    )
+    return {
+        "protocol": _protocol(model, dataset.name),
+        "negative_log_likelihood": estimate._asdict(),
+        "bits_per_dimension": metrics.bits_per_dimension(
+            estimate.value, model.image_shape
+        ),
+    }
+
+
+def evaluate(model, dataset, arguments):
+    """The same, and with texts whether a classifier recognises what they ask for."""
+    found = measure(model, dataset)
+    if model.condition != "text" or dataset.name != "mnist":
+        return found
+    classifier = load_pretrained("classifier_mnist")
+    _, pairs = _test_pairs(dataset)
+    real, _ = _test_set(model, dataset)
+    drawn = model.generate(len(pairs), number_words.names_of(pairs), seed=SAMPLE_SEED)
+    for name, images in (("real", real), ("generated", drawn)):
+        halves = np.split(images, 2, axis=2)
+        right = [
+            classifier.classify(half) == digits
+            for half, digits in zip(halves, pairs.T, strict=True)
+        ]
+        estimate = metrics.mean_estimate(np.logical_and(*right))
+        found[f"recognised_{name}"] = estimate._asdict()
+        print(f"both digits recognised, {name} images: {estimate.value:.2%}")
+    return found
+
+
+def sample(model, n, seed):
+    return model.generate(n, _conditions(model, n), seed=seed)
+
+
+def _sheet(model, rows, columns):
+    images = sample(model, rows * columns, SAMPLE_SEED)
+    return images.reshape(rows, columns, *model.image_shape)
+
+
+def _conditions(model, n):
+    """n conditions to draw images for, in turn."""
+    if model.condition == "class":
+        return np.arange(n) % model.num_classes
+    if model.condition == "text":
+        pairs = number_words.HELD_OUT_PAIRS
+        return number_words.names_of(pairs[np.arange(n) % len(pairs)])
+    return None
+
+
+def _test_set(model, dataset):
+    """Test images of the model's levels, and their condition."""
+    images, condition = dataset.x_test, None
+    if model.condition == "class":
+        condition = dataset.y_test
+    elif model.condition == "text":
+        images, pairs = _test_pairs(dataset)
+        condition = number_words.names_of(pairs)
+    return data.binarize(images, TEST_DRAW_SEED), condition
+
+
+def _test_pairs(dataset):
+    return number_words.draw_pairs(
+        dataset.x_test,
+        dataset.y_test,
+        number_words.HELD_OUT_PAIRS,
+        NUM_TEST_PAIRS,
+        TEST_DRAW_SEED,
+    )
+
+
+def _protocol(model, name):
+    if name == "binarized_mnist":
+        return "exact; static binarisation (Larochelle), 50 000 training images"
+    words = (
+        "exact; dynamic binarisation: training images drawn anew in each step, test "
+        f"images drawn once with seed {TEST_DRAW_SEED}"
+    )
+    if model.condition == "text":
+        words += (
+            "; images of two digits, training and test from different images "
+            f"of digits and other pairs ({len(number_words.HELD_OUT_PAIRS)} of 100 "
+            "held out)"
+        )
+    return words
