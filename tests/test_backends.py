@@ -36,7 +36,13 @@ def test_lane(backend):
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:nbmake", "-o", "addopts="]
         + [str(TESTS / name) for name in LANE],
-        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "JAX_PLATFORMS": "cpu",
+            # Most programs run once here: compiling them takes longer than they do.
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        },
         capture_output=True,
         text=True,
     )
