@@ -100,6 +100,33 @@ def test_log_likelihood_token_by_token(kind):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("order", ["raster", "coarse_to_fine"])
+def test_embeddings_equal_loops(order):
+    """Neighbours from a table each, the row, the column, the channel, the class."""
+    made = model("class", (4, 5, 2), patch_size=(1, 1), order=order)
+    classes = np.array([2, 0])
+    tokens = tokens_of(made, images(2, (4, 5, 2)))
+    network = made.network
+    table, of_class = (
+        checks.numpy_of(layer.embeddings)
+        for layer in (network.token_embedding, network.class_embedding)
+    )
+    axes = [checks.numpy_of(axis) for axis in network.positions.tables]
+    expected = np.zeros((2, 40, 8))
+    for i in range(2):
+        for j, place in enumerate(made.tokens.order):
+            expected[i, j] = of_class[classes[i]]
+            for axis, index in zip(
+                axes, np.unravel_index(place, (4, 5, 2)), strict=True
+            ):
+                expected[i, j] += axis[index]
+            for k, number in enumerate(made.tokens.neighbours[j]):
+                value = tokens[i, number - 1] if number else 2
+                expected[i, j] += table[3 * k + value]
+    found = network._embed_all(tokens, ops.convert_to_tensor(classes))
+    np.testing.assert_allclose(checks.numpy_of(found), expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["class", "text"])
 def test_the_condition_counts(kind):
     made, x = model(kind), np.repeat(images(1), 3, axis=0)
@@ -176,16 +203,16 @@ def test_images_are_drawn_from_the_density(temperature):
 @pytest.mark.parametrize("order", ["raster", "coarse_to_fine"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_images_with_and_without_cache(kind, order):
-    made = model(kind, order=order)
+    made, n = model(kind, order=order), 30
+    condition = CONDITIONS[kind] and CONDITIONS[kind] * (n // 3)
     with_cache, without = (
-        made.generate(3, CONDITIONS[kind], seed=5, use_cache=use_cache)
+        made.generate(n, condition, seed=5, use_cache=use_cache)
         for use_cache in (True, False)
     )
     np.testing.assert_array_equal(with_cache, without)
     assert 0 < with_cache.mean() < 1
-    other = made.generate(3, CONDITIONS[kind], seed=6)
-    assert np.any(other != with_cache)
-    again = made.generate(3, CONDITIONS[kind], seed=5, batch_size=2)
+    assert np.any(made.generate(n, condition, seed=6) != with_cache)
+    again = made.generate(n, condition, seed=5, batch_size=20)
     np.testing.assert_array_equal(again, with_cache)
 
 
