@@ -23,6 +23,14 @@ METHODS = {
 }
 
 
+GAN_MEASURES = {
+    "frechet_distance": "Fréchet classifier distance",
+    "precision": "precision",
+    "recall": "recall",
+    "recognised": "share recognised as the class asked for",
+}
+
+
 def results_block():
     """The lines between README's two markers."""
     dynamic = pretrained_results("vae_mnist")
@@ -59,9 +67,26 @@ def results_block():
         "",
         f"Full runs of the notebooks on {dynamic['machine']}: {_notebook_minutes()}.",
         "",
+        *_gan(),
+        "",
         *_self_attention(),
     ]
     return "\n".join(lines)
+
+
+def _gan():
+    """What the images of the shipped GAN score."""
+    gan = pretrained_results("gan_mnist")
+    measures = "; ".join(
+        f"{words} {gan[name]['mean']:.3f} ({gan[name]['lowest']:.3f} to "
+        f"{gan[name]['highest']:.3f})"
+        for name, words in GAN_MEASURES.items()
+    )
+    return [
+        f"Self-attention GAN on MNIST: {measures}. Protocol: {gan['protocol']}; mean "
+        f"and range of the draws. Training: {gan['epochs']} epochs, "
+        f"{gan['training_seconds'] / 60:.0f} min on {gan['machine']}, bfloat16."
+    ]
 
 
 def _self_attention():

@@ -57,6 +57,25 @@ def gradients_of(function):
     return gradients
 
 
+def keras_attention(layer, *shapes):
+    """`keras.layers.MultiHeadAttention` with the weights of ours, built for shapes."""
+    heads = layer.num_heads
+    dims = {"query": layer.key_dim, "key": layer.key_dim, "value": layer.value_dim}
+    twin = keras.layers.MultiHeadAttention(
+        heads, layer.key_dim, value_dim=layer.value_dim
+    )
+    twin.build(*shapes)
+    for name, dim in dims.items():
+        dense = getattr(twin, f"{name}_dense")
+        kernel = getattr(layer, f"{name}_kernel")
+        dense.kernel.assign(ops.reshape(kernel, (-1, heads, dim)))
+        dense.bias.assign(ops.reshape(getattr(layer, f"{name}_bias"), (heads, dim)))
+    output = ops.reshape(layer.output_kernel, (heads, layer.value_dim, -1))
+    twin.output_dense.kernel.assign(output)
+    twin.output_dense.bias.assign(layer.output_bias)
+    return twin
+
+
 def rows_sum_to_one(make):
     layer = built(make, variant="paper")
     _, maps = layer(images(), return_attention_scores=True)

@@ -178,12 +178,22 @@ def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     assert out.exists()
 
 
-def test_mixed_precision_is_the_gans_alone():
-    arguments = cli.build_parser().parse_args(["train", "gan", "--mixed-precision"])
-    model = gan.build(data.load("digits"), arguments)
-    for network in (model.generator, model.discriminator):
-        assert network.get_layer("attention").compute_dtype == "bfloat16"
-    assert keras.config.dtype_policy().name == "float32"
+def test_mixed_precision_is_the_models_alone():
+    digits = data.load("digits")
+    for system in (gan, transformer):
+        name = system.__name__.rpartition(".")[2]
+        arguments = cli.build_parser().parse_args(["train", name, "--mixed-precision"])
+        model = system.build(digits, arguments)
+        computed = (
+            [
+                network.get_layer("attention")
+                for network in (model.generator, model.discriminator)
+            ]
+            if system is gan
+            else model.network.decoder_layers
+        )
+        assert {layer.compute_dtype for layer in computed} == {"bfloat16"}
+        assert keras.config.dtype_policy().name == "float32"
 
 
 @pytest.mark.parametrize("condition", ["none", "class", "text"])

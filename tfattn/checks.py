@@ -41,6 +41,30 @@ def check_image_shape(image_shape, divisor):
         )
 
 
+def check_patch_size(patch_size):
+    """Raises ValueError unless this is (patch_h, patch_w)."""
+    if not isinstance(patch_size, tuple | list) or len(patch_size) != 2:
+        raise ValueError(
+            "Expected patch_size=(patch_h, patch_w). "
+            f"Received: patch_size={patch_size!r}"
+        )
+    for size in patch_size:
+        check_integer("patch_size", size, least=1)
+
+
+def check_tiled(shape, patch_size):
+    """Raises ValueError unless patches tile images of a shape, where it is known."""
+    patch_h, patch_w = patch_size
+    if len(shape) != 4 or any(
+        size is not None and size % patch
+        for size, patch in zip(shape[1:3], patch_size, strict=True)
+    ):
+        raise ValueError(
+            f"Expected images (batch, h, w, c), h divisible by {patch_h} and w by "
+            f"{patch_w}. Received: images of shape {tuple(shape)}"
+        )
+
+
 def checked_images(x, image_shape):
     """Images as a float32 array; ValueError unless (n, *image_shape) and in [0, 1]."""
     x = np.asarray(x, dtype="float32")

@@ -34,21 +34,6 @@ def weights_of(layer):
     return {name: checks.numpy_of(getattr(layer, name)) for name in NAMES}
 
 
-def keras_twin(layer, *shapes):
-    """`keras.layers.MultiHeadAttention` with the weights of a layer."""
-    twin = keras.layers.MultiHeadAttention(4, 8, value_dim=9)
-    twin.build(*shapes)
-    weights = weights_of(layer)
-    dims = {"query": 8, "key": 8, "value": 9}
-    for name, dim in dims.items():
-        dense = getattr(twin, f"{name}_dense")
-        dense.kernel.assign(weights[f"{name}_kernel"].reshape(-1, 4, dim))
-        dense.bias.assign(weights[f"{name}_bias"].reshape(4, dim))
-    twin.output_dense.kernel.assign(weights["output_kernel"].reshape(4, 9, -1))
-    twin.output_dense.bias.assign(weights["output_bias"])
-    return twin
-
-
 def random_masks(seed=3):
     """A mask of each kind, each query with a key left."""
     rng = np.random.default_rng(seed)
@@ -111,7 +96,7 @@ def test_equals_loops(masked):
 def test_equals_keras(causal, mask_rank):
     """Weight for weight: output, map, and the gradients of all inputs."""
     layer = built()
-    twin = keras_twin(layer, QUERY, VALUE, KEY)
+    twin = checks.keras_attention(layer, QUERY, VALUE, KEY)
     query, key, value = (ops.convert_to_tensor(x) for x in inputs(QUERY, KEY, VALUE))
     mask = None
     if mask_rank is not None:
@@ -149,7 +134,7 @@ def test_equals_keras_with_masks_of_the_inputs():
     layer = built(key=VALUE)
     # Embedded anew for each: Keras's layer takes the mask off its input.
     y = layer(query, embedding(tokens))
-    expected, _ = keras_twin(layer, QUERY, VALUE)(
+    expected, _ = checks.keras_attention(layer, QUERY, VALUE)(
         query, embedding(tokens), return_attention_scores=True
     )
     np.testing.assert_allclose(checks.numpy_of(y), checks.numpy_of(expected), atol=1e-5)
@@ -159,7 +144,9 @@ def test_equals_keras_with_masks_of_the_inputs():
     maps = checks.numpy_of(maps)
     assert np.all(maps[0, ..., 3:] == 0) and np.all(maps[0, :, 3:] == 0)
     x = embedding(tokens)
-    expected, _ = keras_twin(layer, VALUE, VALUE)(x, x, return_attention_scores=True)
+    expected, _ = checks.keras_attention(layer, VALUE, VALUE)(
+        x, x, return_attention_scores=True
+    )
     np.testing.assert_allclose(
         checks.numpy_of(y)[tokens > 0], checks.numpy_of(expected)[tokens > 0], atol=1e-5
     )

@@ -31,25 +31,9 @@ def decoder(context_shape=CONTEXT):
 # --- encoder and decoder ------------------------------------------------------
 
 
-def copy_attention(attention, twin):
-    heads, dim = attention.num_heads, attention.key_dim
-    for name in ("query", "key", "value"):
-        dense = getattr(twin, f"{name}_dense")
-        kernel = getattr(attention, f"{name}_kernel")
-        dense.kernel.assign(ops.reshape(kernel, (-1, heads, dim)))
-        bias = getattr(attention, f"{name}_bias")
-        dense.bias.assign(ops.reshape(bias, (heads, dim)))
-    output = ops.reshape(attention.output_kernel, (heads, dim, -1))
-    twin.output_dense.kernel.assign(output)
-    twin.output_dense.bias.assign(attention.output_bias)
-
-
 def keras_part(layer, name, query, value, **arguments):
     """Keras's own attention with the weights of a layer's."""
-    attention = getattr(layer, name)
-    twin = keras.layers.MultiHeadAttention(attention.num_heads, attention.key_dim)
-    twin.build(query.shape, value.shape)
-    copy_attention(attention, twin)
+    twin = checks.keras_attention(getattr(layer, name), query.shape, value.shape)
     return twin(query, value, **arguments)
 
 

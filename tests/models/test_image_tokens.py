@@ -103,7 +103,7 @@ def test_a_pixel_after_a_hidden_one_is_refused(place):
     ("arguments", "words"),
     [
         ((SHAPE, 1, PATCH, "raster"), "levels"),
-        ((SHAPE, 2, (4, 2), "raster"), "divisible by 4 and 2"),
+        ((SHAPE, 2, (4, 2), "raster"), "h divisible by 4 and w by 2"),
         ((SHAPE, 2, (0, 2), "raster"), "patch_size"),
         ((SHAPE, 2, (2,), "raster"), "patch_size"),
         ((SHAPE, 256, (2, 2), "raster"), "at most 4096 values"),

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from tfattn.checks import check_integer
+from tfattn.checks import check_integer, check_patch_size, check_tiled
 
 
 def images_to_patches(x, patch_size):
@@ -20,7 +20,7 @@ def images_to_patches(x, patch_size):
     Raises:
         ValueError: For images that patches do not tile.
     """
-    _check_tiled(x.shape, patch_size)
+    check_tiled(x.shape, patch_size)
     patch_h, patch_w = patch_size
     b, h, w, c = ops.shape(x)
     x = ops.reshape(x, (b, h // patch_h, patch_h, w // patch_w, patch_w, c))
@@ -77,13 +77,7 @@ class PatchEmbedding(keras.layers.Layer):
 
     def __init__(self, patch_size, width, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(patch_size, tuple | list) or len(patch_size) != 2:
-            raise ValueError(
-                "Expected patch_size=(patch_h, patch_w). "
-                f"Received: patch_size={patch_size!r}"
-            )
-        for size in patch_size:
-            check_integer("patch_size", size, least=1)
+        check_patch_size(patch_size)
         check_integer("width", width, least=1)
         self.patch_size = tuple(patch_size)
         self.width = width
@@ -109,7 +103,7 @@ class PatchEmbedding(keras.layers.Layer):
         return ops.matmul(patches, self.kernel) + self.bias
 
     def compute_output_shape(self, input_shape):
-        _check_tiled(input_shape, self.patch_size)
+        check_tiled(input_shape, self.patch_size)
         b, h, w, _ = input_shape
         patch_h, patch_w = self.patch_size
         return (
@@ -125,16 +119,3 @@ class PatchEmbedding(keras.layers.Layer):
             "patch_size": self.patch_size,
             "width": self.width,
         }
-
-
-def _check_tiled(shape, patch_size):
-    """Raises ValueError unless patches tile images of a shape, where it is known."""
-    patch_h, patch_w = patch_size
-    if len(shape) != 4 or any(
-        size is not None and size % patch
-        for size, patch in zip(shape[1:3], patch_size, strict=True)
-    ):
-        raise ValueError(
-            f"Expected images (batch, h, w, c), h divisible by {patch_h} and w by "
-            f"{patch_w}. Received: images of shape {tuple(shape)}"
-        )

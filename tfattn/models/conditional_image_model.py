@@ -74,15 +74,21 @@ class ConditionalImageModel(keras.Model):
 
     def _condition(self, labels, n):
         """Checked labels, one-hot in a list, empty for a model without classes."""
+        labels = self._checked_labels(labels, n)
+        if labels is None:
+            return []
+        return [ops.one_hot(labels, self.num_classes, dtype="float32")]
+
+    def _checked_labels(self, labels, n):
+        """Labels as an array, or `None` for a model without classes."""
         if (labels is None) != (self.num_classes is None):
             raise ValueError(
                 "Expected labels exactly where the model has classes. Received: "
                 f"labels={labels!r} for a model with num_classes={self.num_classes}"
             )
         if labels is None:
-            return []
-        labels = checked_labels(labels, n, self.num_classes)
-        return [ops.one_hot(labels, self.num_classes, dtype="float32")]
+            return None
+        return checked_labels(labels, n, self.num_classes)
 
     # A training that goes on from a file must go on with the same draws.
     def save_own_variables(self, store):

@@ -23,7 +23,7 @@ ATTENTIONS = ("self", "gate", "residual", "uniform", None)
 # Of the generator's logits, which kernels of norm 1 alone would keep from black and
 # white.
 LOGIT_SCALE = 4.0
-# Of a class beside the latents, whose vectors are about as long.
+# Length of a class's vector beside the latents, whose own is about √latent_dim.
 CLASS_SCALE = 4.0
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from tfattn.checks import check_integer
+from tfattn.checks import check_integer, check_patch_size, check_tiled
 from tfattn.layers import images_to_patches, patches_to_images
 
 ORDERS = ("raster", "coarse_to_fine")
@@ -42,20 +42,10 @@ class ImageTokens:
 
     def __init__(self, image_shape, levels, patch_size, order):
         check_integer("levels", levels, least=2)
-        if len(patch_size) != 2:
-            raise ValueError(
-                "Expected patch_size=(height, width). "
-                f"Received: patch_size={patch_size!r}"
-            )
-        for size in patch_size:
-            check_integer("patch_size", size, least=1)
+        check_patch_size(patch_size)
+        check_tiled((None, *image_shape), patch_size)
         h, w, c = image_shape
         patch_h, patch_w = self.patch_size = tuple(patch_size)
-        if h % patch_h or w % patch_w:
-            raise ValueError(
-                f"Expected height and width divisible by {patch_h} and {patch_w}. "
-                f"Received: image_shape={tuple(image_shape)}"
-            )
         num_pixels = patch_h * patch_w
         self.num_values = levels**num_pixels
         if self.num_values > MOST_VALUES:

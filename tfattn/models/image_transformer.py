@@ -313,8 +313,8 @@ class ImageTransformer(ConditionalImageModel):
     def _condition(self, condition, n):
         """The checked condition as integers in a list, empty without one."""
         if self.condition != "text":
-            one_hot = super()._condition(condition, n)
-            return [np.asarray(condition, "int32")] if one_hot else []
+            labels = self._checked_labels(condition, n)
+            return [] if labels is None else [labels.astype("int32")]
         if condition is None or isinstance(condition, str) or len(condition) != n:
             raise ValueError(f"Expected {n} texts. Received: condition={condition!r}")
         return [self.network.text_encoder.tokenize(condition)]

@@ -1,6 +1,5 @@
 """Words to the vectors that a decoder looks at."""
 
-import keras
 import numpy as np
 from keras import layers, ops
 
@@ -8,7 +7,6 @@ from tfattn.checks import check_integer
 from tfattn.layers import PositionalEncoding, TransformerEncoderLayer
 
 
-@keras.saving.register_keras_serializable(package="tfattn")
 class TextEncoder(layers.Layer):
     """Vectors of words and of their positions, through two encoder layers.
 
@@ -85,16 +83,3 @@ class TextEncoder(layers.Layer):
                 )
         words = words[:, : self.max_words]
         return np.pad(words, ((0, 0), (0, self.max_words - words.shape[1])))
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape, self.width), tuple(input_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "vocabulary": self.vocabulary,
-            "max_words": self.max_words,
-            "width": self.width,
-            "num_heads": self.num_heads,
-            "dropout": self.dropout,
-        }

@@ -50,13 +50,7 @@ class TokenDecoder(layers.Layer):
     ):
         super().__init__(**kwargs)
         check_integer("num_layers", num_layers, least=1)
-        check_integer("num_heads", num_heads, least=1)
         check_integer("width", width, least=1)
-        if width % num_heads:
-            raise ValueError(
-                f"Expected width divisible by num_heads={num_heads}. "
-                f"Received: width={width}"
-            )
         self.tokens = tokens
         self.width = width
         self.class_embedding = num_classes and layers.Embedding(num_classes, width)

@@ -1,6 +1,7 @@
 """How the command `tfattn` builds, trains, measures and draws each system.
 
-Each module has the same names, which `tfattn.runs.fit` and `tfattn.cli` call:
+Each module but `common` has the same names, which `tfattn.runs.fit` and `tfattn.cli`
+call:
 
 * `BATCH_SIZE`, `EPOCHS` (default), `DATA` (names of data sets that it takes)
 * `add_arguments(parser)`: the options of `tfattn train` that are the system's own

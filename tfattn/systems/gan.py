@@ -6,6 +6,7 @@ import numpy as np
 from tfattn import metrics, plots
 from tfattn.models import SelfAttentionGAN, TwoTimeScaleOptimizer, load_pretrained
 from tfattn.runs import write_figure
+from tfattn.systems.common import add_mixed_precision, dtype_of, write_epoch_figure
 
 BATCH_SIZE = 64
 EPOCHS = 13
@@ -26,11 +27,7 @@ def add_arguments(parser):
         choices=["self", "gate", "residual", "uniform", "none"],
         default="self",
     )
-    parser.add_argument(
-        "--mixed-precision",
-        action="store_true",
-        help="bfloat16 computations, for processors and GPUs that have them",
-    )
+    add_mixed_precision(parser)
 
 
 def build(dataset, arguments):
@@ -40,7 +37,7 @@ def build(dataset, arguments):
         num_classes=int(dataset.y_train.max()) + 1,
         attention=None if arguments.attention == "none" else arguments.attention,
         seed=arguments.seed,
-        dtype="mixed_bfloat16" if arguments.mixed_precision else None,
+        dtype=dtype_of(arguments),
     )
 
 
@@ -81,10 +78,8 @@ def describe(row):
 
 
 def draw_epoch(model, run, epoch):
-    folder = run / "samples"
-    folder.mkdir(exist_ok=True)
     figure = plots.image_grid(_sheet(model), title=f"the same noise, epoch {epoch}")
-    write_figure(folder / f"epoch_{epoch:03}.png", figure)
+    write_epoch_figure(run, epoch, figure)
 
 
 def draw(model, dataset, run):

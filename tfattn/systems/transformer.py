@@ -6,13 +6,21 @@ import numpy as np
 from tfattn import data, metrics, number_words, plots
 from tfattn.models import ImageTransformer, load_pretrained
 from tfattn.runs import write_figure
+from tfattn.systems.common import (
+    TEST_DRAW_SEED,
+    add_mixed_precision,
+    binarisation,
+    dtype_of,
+    print_estimate,
+    warmup_cosine,
+    write_epoch_figure,
+)
 
 BATCH_SIZE = 64
 EPOCHS = 18
 DATA = ("mnist", "fashion_mnist", "binarized_mnist", "digits")
 NUM_TRAINING_PAIRS = 30_000
 NUM_TEST_PAIRS = 2_000
-TEST_DRAW_SEED = 0
 SAMPLE_SEED = 0
 
 
@@ -23,11 +31,7 @@ def add_arguments(parser):
         default="none",
         help="text: images of two digits, described by their names",
     )
-    parser.add_argument(
-        "--mixed-precision",
-        action="store_true",
-        help="bfloat16 computations, for processors and GPUs that have them",
-    )
+    add_mixed_precision(parser)
 
 
 def build(dataset, arguments):
@@ -52,7 +56,7 @@ def build(dataset, arguments):
     return ImageTransformer(
         (h, 2 * w if arguments.condition == "text" else w, c),
         seed=arguments.seed,
-        dtype="mixed_bfloat16" if arguments.mixed_precision else None,
+        dtype=dtype_of(arguments),
         **of_condition,
     )
 
@@ -74,13 +78,7 @@ def training_arrays(dataset, model):
 
 def compile_model(model, num_steps):
     """AdamW with a warm-up and a cosine decay to nothing over `num_steps` steps."""
-    warmup_steps = min(300, num_steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        1e-5,
-        max(1, num_steps - warmup_steps),
-        warmup_target=2e-3,
-        warmup_steps=warmup_steps,
-    )
+    schedule = warmup_cosine(2e-3, num_steps)
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=0.01, beta_2=0.98, clipnorm=50.0)
     )
@@ -96,10 +94,8 @@ def describe(row):
 
 
 def draw_epoch(model, run, epoch):
-    folder = run / "samples"
-    folder.mkdir(exist_ok=True)
     figure = plots.image_grid(_sheet(model, 4, 8), title=f"epoch {epoch}")
-    write_figure(folder / f"epoch_{epoch:03}.png", figure)
+    write_epoch_figure(run, epoch, figure)
 
 
 def draw(model, dataset, run):
@@ -139,12 +135,7 @@ def draw(model, dataset, run):
 def measure(model, dataset):
     x, condition = _test_set(model, dataset)
     estimate = metrics.mean_estimate(-model.log_likelihood(x, condition))
-    print(
-        f"test negative log-likelihood: {estimate.value:.2f} nats per image "
-        f"(95 % interval {estimate.low:.2f} to {estimate.high:.2f}, "
-        f"{estimate.num_images} images)",
-        flush=True,
-    )
+    print_estimate("negative_log_likelihood", estimate)
     return {
         "protocol": _protocol(model, dataset.name),
         "negative_log_likelihood": estimate._asdict(),
@@ -160,8 +151,8 @@ def evaluate(model, dataset, arguments):
     if model.condition != "text" or dataset.name != "mnist":
         return found
     classifier = load_pretrained("classifier_mnist")
-    _, pairs = _test_pairs(dataset)
-    real, _ = _test_set(model, dataset)
+    images, pairs = _test_pairs(dataset)
+    real = data.binarize(images, TEST_DRAW_SEED)
     drawn = model.generate(len(pairs), number_words.names_of(pairs), seed=SAMPLE_SEED)
     for name, images in (("real", real), ("generated", drawn)):
         halves = np.split(images, 2, axis=2)
@@ -216,12 +207,7 @@ def _test_pairs(dataset):
 
 
 def _protocol(model, name):
-    if name == "binarized_mnist":
-        return "exact; static binarisation (Larochelle), 50 000 training images"
-    words = (
-        "exact; dynamic binarisation: training images drawn anew in each step, test "
-        f"images drawn once with seed {TEST_DRAW_SEED}"
-    )
+    words = f"exact; {binarisation(name)}"
     if model.condition == "text":
         words += (
             "; images of two digits, training and test from different images "

@@ -6,11 +6,16 @@ import numpy as np
 from tfattn import data, metrics, plots
 from tfattn.models import AttentionVAE
 from tfattn.runs import write_figure
+from tfattn.systems.common import (
+    TEST_DRAW_SEED,
+    binarisation,
+    print_estimate,
+    warmup_cosine,
+)
 
 BATCH_SIZE = 128
 EPOCHS = 20
 DATA = data.NAMES
-TEST_DRAW_SEED = 0
 SAMPLE_SEED = 0
 
 
@@ -36,13 +41,7 @@ def training_arrays(dataset, model):
 
 def compile_model(model, num_steps):
     """Adam with a warm-up and a cosine decay to nothing over `num_steps` steps."""
-    warmup_steps = min(300, num_steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        1e-5,
-        max(1, num_steps - warmup_steps),
-        warmup_target=2e-3,
-        warmup_steps=warmup_steps,
-    )
+    schedule = warmup_cosine(2e-3, num_steps)
     # Only the first steps come near the norm at which gradients are cut.
     model.compile(keras.optimizers.Adam(schedule, clipnorm=200.0))
     model.optimizer.build(model.trainable_variables)
@@ -66,9 +65,9 @@ def draw_epoch(model, run, epoch):
 def measure(model, dataset):
     x_test = data.binarize(dataset.x_test, TEST_DRAW_SEED)
     bound = metrics.mean_estimate(-model.elbo(x_test))
-    _print_estimate("negative_elbo", bound)
+    print_estimate("negative_elbo", bound)
     return {
-        "protocol": _protocol(dataset.name),
+        "protocol": binarisation(dataset.name),
         "negative_elbo": bound._asdict(),
         "active_units": metrics.active_units(model.encode(x_test)[0]),
     }
@@ -113,27 +112,9 @@ def evaluate(model, dataset, arguments):
             -np.concatenate(parts)
         )
     for name, estimate in bounds.items():
-        _print_estimate(name, estimate)
+        print_estimate(name, estimate)
     return {name: estimate._asdict() for name, estimate in bounds.items()}
 
 
 def sample(model, n, seed):
     return model.sample(n, seed=seed)
-
-
-def _protocol(name):
-    if name == "binarized_mnist":
-        return "static binarisation (Larochelle), 50 000 training images"
-    return (
-        "dynamic binarisation: training images drawn anew in each step, test images "
-        f"drawn once with seed {TEST_DRAW_SEED}"
-    )
-
-
-def _print_estimate(name, estimate):
-    print(
-        f"test {name}: {estimate.value:.2f} nats per image "
-        f"(95 % interval {estimate.low:.2f} to {estimate.high:.2f}, "
-        f"{estimate.num_images} images)",
-        flush=True,
-    )
