@@ -2,11 +2,12 @@
 
     python benchmarks/generation_quality.py
 
-writes benchmarks/results/generation_quality.json and docs/generation_quality.png. All
-rows are 10 000 images against the 10 000 test images, on features of the frozen
-classifier of the data set: real training images (the floor), the same images
-corrupted (the test of the measures themselves), with a class missing, samples of the
-shipped models (`tfattn evaluate` wrote the GANs' scores).
+writes benchmarks/results/generation_quality.json, docs/generation_quality.png and
+docs/gan_samples.png. All rows are 10 000 images against the 10 000 test images, on
+features of the frozen classifier of the data set: real training images (the floor), the
+same images corrupted (the test of the measures themselves), with a class missing,
+samples of the shipped models (`tfattn evaluate` wrote the GANs' scores at the
+command's temperature).
 """
 
 import json
@@ -16,10 +17,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from tfattn import data, metrics
+from tfattn import data, metrics, plots
 from tfattn.models import load_pretrained, pretrained_results
-from tfattn.models.pretrained import MODELS
-from tfattn.systems.gan import quality
+from tfattn.systems.gan import quality, sample
 
 ROOT = Path(__file__).parent.parent
 NUM_DRAWS = 3
@@ -88,9 +88,13 @@ def measure(name):
         vae = load_pretrained("vae_mnist")
         draws = [vae.sample(len(images), seed=seed) for seed in range(NUM_DRAWS)]
         add("attention VAE", [score(draw) for draw in draws])
-    if f"gan_{name}" in MODELS:
-        gan = pretrained_results(f"gan_{name}")
-        rows["self-attention GAN"] = {key: gan[key] for key in MEASURES}
+    published = pretrained_results(f"gan_{name}")
+    rows["self-attention GAN"] = {key: published[key] for key in MEASURES}
+    gan, draws = load_pretrained(f"gan_{name}"), []
+    for seed in range(NUM_DRAWS):
+        labels = np.random.default_rng(seed).choice(dataset.y_train, len(images))
+        draws.append((gan.generate(len(labels), labels, seed), labels))
+    add("self-attention GAN, temperature 1", [score(*draw) for draw in draws])
     return rows
 
 
@@ -114,6 +118,16 @@ def draw(results, path):
     figure.savefig(path, dpi=80)
 
 
+def draw_samples(names, path):
+    """Samples of the shipped GANs, a row for each class, side by side."""
+    sheets = []
+    for name in names:
+        images = sample(load_pretrained(f"gan_{name}"), 80, seed=0)
+        sheets.append(images.reshape(8, 10, *images.shape[1:]).swapaxes(0, 1))
+    figure = plots.image_grid(np.concatenate(sheets, axis=1), cell_size=0.5)
+    figure.savefig(path, dpi=80)
+
+
 def main():
     results = {name: measure(name) for name in ("mnist", "fashion_mnist")}
     content = {
@@ -131,6 +145,7 @@ def main():
     path = ROOT / "benchmarks" / "results" / "generation_quality.json"
     path.write_text(json.dumps(content, indent=2) + "\n")
     draw(results, ROOT / "docs" / "generation_quality.png")
+    draw_samples(results, ROOT / "docs" / "gan_samples.png")
 
 
 if __name__ == "__main__":

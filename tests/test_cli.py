@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -147,6 +148,8 @@ def test_evaluate_and_sample(run, tmp_path):
 
 def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     draw_epoch = gan.draw_epoch
+    small = functools.partial(gan.SelfAttentionGAN, width=8)
+    monkeypatch.setattr(gan, "SelfAttentionGAN", small)
 
     def interrupted(model, run, epoch):
         raise KeyboardInterrupt  # after the checkpoint of the first epoch
@@ -200,6 +203,8 @@ def test_mixed_precision_is_the_models_alone():
 def test_transformer(condition, tmp_path, monkeypatch):
     monkeypatch.setattr(transformer, "NUM_TRAINING_PAIRS", 128)
     monkeypatch.setattr(transformer, "NUM_TEST_PAIRS", 20)
+    small = functools.partial(transformer.ImageTransformer, num_layers=1)
+    monkeypatch.setattr(transformer, "ImageTransformer", small)
     monkeypatch.setattr(cli.data, "load", few_digits)
     out = tmp_path / "run"
     arguments = ["--data", "digits", "--condition", condition, "--epochs", "1"]

@@ -22,17 +22,17 @@ def image_grid(images, row_titles=None, title=None, cell_size=0.6):
         images: Array (rows, columns, h, w, c) in [0, 1].
         row_titles: Optional text for each row.
         title: Optional text above the sheet.
-        cell_size: Side of an image in inches.
+        cell_size: Width of an image in inches.
 
     Returns:
         Figure.
     """
-    rows, columns = images.shape[:2]
+    rows, columns, h, w = images.shape[:4]
     margin = 1.6 if row_titles else 0.0
     figure = Figure(
         figsize=(
             columns * cell_size + margin,
-            rows * cell_size + (0.4 if title else 0),
+            rows * cell_size * h / w + (0.4 if title else 0),
         ),
         layout="constrained",
     )
@@ -69,7 +69,8 @@ def attention_figure(images, maps, queries=None, title=None):
         queries = [(row * map_h // 14, col * map_w // 14) for row, col in QUERIES]
     columns = 1 + len(queries)
     figure = Figure(
-        figsize=(columns * 1.3, n * 1.3 + (0.4 if title else 0)), layout="constrained"
+        figsize=(columns * 1.3, n * 1.3 * h / w + (0.4 if title else 0)),
+        layout="constrained",
     )
     grid = figure.subplots(n, columns, squeeze=False)
     for i in range(n):
@@ -138,7 +139,7 @@ def weight_figure(images, maps, column_titles=None, title=None):
     n, columns = maps.shape[:2]
     h, w = images.shape[1:3]
     figure = Figure(
-        figsize=((1 + columns) * 1.3, n * 1.3 + (0.4 if title else 0)),
+        figsize=((1 + columns) * 1.3, n * 1.3 * h / w + (0.4 if title else 0)),
         layout="constrained",
     )
     grid = figure.subplots(n, 1 + columns, squeeze=False)

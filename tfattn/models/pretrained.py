@@ -12,6 +12,7 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 MODELS = {
     "classifier_fashion_mnist": ImageClassifier,
     "classifier_mnist": ImageClassifier,
+    "gan_fashion_mnist": SelfAttentionGAN,
     "gan_mnist": SelfAttentionGAN,
     "vae_mnist": AttentionVAE,
 }
@@ -26,7 +27,8 @@ def load_pretrained(name):
 
     Args:
         name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised;
-            `"gan_mnist"`: `SelfAttentionGAN` on MNIST, conditional on the digit;
+            `"gan_mnist"`, `"gan_fashion_mnist"`: `SelfAttentionGAN`, conditional on
+            the class;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on
             whose features generated images are judged.
 
