@@ -73,11 +73,11 @@ def test_shipped_gan_reaches_its_published_quality(name):
     )
     recognised = np.mean(classifier.classify(images) == labels)
     # Other processors round otherwise.
-    for name, found, margin in (
+    for measure, found, margin in (
         ("frechet_distance", distance, 0.02),
         ("recognised", recognised, 0.0005),
     ):
-        draws = published[name]
+        draws = published[measure]
         assert draws["lowest"] - margin < found < draws["highest"] + margin
 
 
