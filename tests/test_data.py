@@ -429,6 +429,30 @@ def test_second_of_two_processes_that_prepare_a_set(cache, fake_tfds, monkeypatc
     assert data.load("mnist").name == "mnist"
 
 
+def test_another_process_is_waited_for(cache, fake_tfds, monkeypatch):
+    monkeypatch.setattr(data, "_why_unreachable", lambda url: None)
+    fake_tfds.failures = [RuntimeError("NotFoundError: no such file")]
+    (fake_tfds.data_dir / "mnist" / "incomplete.AB12_1.2.3").mkdir(parents=True)
+    waited = []
+
+    def finish_after_a_while(seconds):
+        waited.append(seconds)
+        fake_tfds.prepared = len(waited) == 3
+
+    monkeypatch.setattr(data.time, "sleep", finish_after_a_while)
+    assert data.load("mnist").name == "mnist"
+    assert len(waited) == 3 and len(fake_tfds.loaded) == 2
+
+
+def test_another_process_is_not_waited_for_without_end(cache, fake_tfds, monkeypatch):
+    monkeypatch.setattr(data, "_why_unreachable", lambda url: None)
+    monkeypatch.setattr(data, "OTHERS_SECONDS", 0.3)
+    fake_tfds.failures = [RuntimeError("disk full")]
+    (fake_tfds.data_dir / "mnist" / "incomplete.AB12_1.2.3").mkdir(parents=True)
+    with pytest.raises(data.DataUnavailableError, match="disk full"):
+        data.load("mnist")
+
+
 # The cache
 
 

@@ -34,6 +34,7 @@ import os
 import queue
 import sys
 import threading
+import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -48,6 +49,7 @@ EMBEDDED_NAMES = ("digits", "faces")
 
 # A host that has not answered by then is taken to be out of reach.
 PROBE_SECONDS = 5.0
+OTHERS_SECONDS = 60.0
 # Part of every checksum: raise it when a set, a split or the file layout changes, so
 # that files of older releases are rebuilt.
 CACHE_VERSION = 1
@@ -278,9 +280,9 @@ def _from_tensorflow_datasets(name: str) -> dict[str, np.ndarray]:
         _check_downloads(builder)
     try:
         contents = read()
-    except OSError:
-        # Of two processes that prepare a set at the same time, the second one fails.
-        if not builder.is_prepared():
+    except Exception:  # tensorflow-datasets wraps errors of files in others
+        # Of two processes that prepare a set at the same time, one may fail.
+        if not _prepared_by_another(builder):
             raise
         contents = read()
     arrays = {"source": np.array(f"tensorflow-datasets {name} {builder.version}")}
@@ -291,6 +293,18 @@ def _from_tensorflow_datasets(name: str) -> dict[str, np.ndarray]:
         if "label" in content:
             arrays[f"y_{split}"] = content["label"].astype(np.int64)
     return arrays
+
+
+def _prepared_by_another(builder) -> bool:
+    """Wait for another process that is preparing the set, as far as one can see."""
+    under_way = f"incomplete.*_{builder.version}"
+    deadline = time.monotonic() + OTHERS_SECONDS
+    while not builder.is_prepared():
+        folder = Path(builder.data_path).parent
+        if not any(folder.glob(under_way)) or time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _check_downloads(builder) -> None:
