@@ -38,7 +38,10 @@ def of_keras_hub(model):
     length, width, heads = model.tokens.num_tokens, model.width, model.num_heads
     decoders = [
         keras_hub.layers.TransformerDecoder(
-            4 * width, heads, activation="gelu", normalize_first=True
+            4 * width,
+            heads,
+            activation=lambda x: ops.square(ops.relu(x)),
+            normalize_first=True,
         )
         for _ in range(model.num_layers)
     ]

@@ -21,7 +21,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from tfattn.models import ImageTransformer
 
@@ -37,13 +37,14 @@ class KerasDecoderLayer(layers.Layer):
         self.attention_norm = layers.LayerNormalization(epsilon=1e-5)
         self.attention = layers.MultiHeadAttention(num_heads, width // num_heads)
         self.feed_forward_norm = layers.LayerNormalization(epsilon=1e-5)
-        self.expand = layers.Dense(4 * width, activation="gelu")
+        self.expand = layers.Dense(4 * width)
         self.contract = layers.Dense(width)
 
     def call(self, x, context, context_mask=None, training=None):
         y = self.attention_norm(x)
         x = x + self.attention(y, y, use_causal_mask=True, training=training)
-        return x + self.contract(self.expand(self.feed_forward_norm(x)))
+        y = ops.square(ops.relu(self.expand(self.feed_forward_norm(x))))
+        return x + self.contract(y)
 
 
 def compiled_step(kind):

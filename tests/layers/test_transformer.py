@@ -47,7 +47,7 @@ def keras_norm(norm, x):
 def keras_feed_forward(layer, x):
     y = keras_norm(layer.feed_forward_norm, x)
     y = ops.matmul(y, layer.expand.kernel) + layer.expand.bias
-    y = ops.gelu(y, approximate=False)
+    y = ops.relu(y) ** 2
     return x + ops.matmul(y, layer.contract.kernel) + layer.contract.bias
 
 

@@ -1,6 +1,7 @@
 """Encoder and decoder layers of a Transformer."""
 
 import keras
+from keras import ops
 
 from tfattn.checks import check_integer, check_share
 from tfattn.layers.multi_head_attention import MultiHeadAttention
@@ -48,10 +49,7 @@ class _TransformerLayer(keras.layers.Layer):
         self._build_norm("feed_forward_norm", shape)
         dense = keras.layers.Dense
         self.expand = dense(
-            self.intermediate_dim,
-            activation="gelu",
-            dtype=self.dtype_policy,
-            name="expand",
+            self.intermediate_dim, dtype=self.dtype_policy, name="expand"
         )
         self.expand.build(shape)
         self.contract = dense(shape[-1], dtype=self.dtype_policy, name="contract")
@@ -59,7 +57,8 @@ class _TransformerLayer(keras.layers.Layer):
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
     def _feed_forward(self, x, training):
-        y = self.contract(self.expand(self.feed_forward_norm(x)))
+        y = ops.relu(self.expand(self.feed_forward_norm(x)))
+        y = self.contract(ops.square(y))
         return x + self.drop(y, training=training)
 
     def get_config(self):
@@ -76,10 +75,11 @@ class TransformerEncoderLayer(_TransformerLayer):
     """Self-attention and a feed-forward network, each behind a normalisation.
 
     1. y = x + attention(norm(x), norm(x))
-    2. output = y + W_2·gelu(W_1·norm(y))
+    2. output = y + W_2·relu(W_1·norm(y))²
 
     Source: Vaswani et al., arXiv:1706.03762, section 3.1; normalised before instead
-    of after as in Xiong et al., arXiv:2002.04745, figure 1b.
+    of after as in Xiong et al., arXiv:2002.04745, figure 1b; the square as in So et
+    al., *Primer*, arXiv:2109.08668, section 4.
 
     Args:
         num_heads: Number of heads; divides the channels.
@@ -118,7 +118,7 @@ class TransformerDecoderLayer(_TransformerLayer):
 
     1. y = x + causal attention(norm(x), norm(x))
     2. z = y + attention(norm(y), context), only with a context
-    3. output = z + W_2·gelu(W_1·norm(z))
+    3. output = z + W_2·relu(W_1·norm(z))²
 
     Source: as `TransformerEncoderLayer`.
 

@@ -75,7 +75,7 @@ class ImageTransformer(ConditionalImageModel):
         levels=2,
         patch_size=(2, 2),
         num_layers=4,
-        num_heads=4,
+        num_heads=2,
         width=96,
         condition=None,
         num_classes=None,
