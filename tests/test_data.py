@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfattn import data
+from tfattn import data, data_sources
 
 MODULE_FOLDER = str(Path(data.__file__).parent)
 NEEDS_NETWORK = ("mnist", "fashion_mnist", "binarized_mnist", "olivetti")
@@ -87,7 +87,7 @@ def tiny(monkeypatch):
         calls.append(name)
         return arrays
 
-    monkeypatch.setattr(data, "_build", build)
+    monkeypatch.setattr(data, "build", build)
     return calls
 
 
@@ -158,7 +158,7 @@ def offline(monkeypatch):
         asked.append(url)
         return "no route to host"
 
-    monkeypatch.setattr(data, "_why_unreachable", why_unreachable)
+    monkeypatch.setattr(data_sources, "_why_unreachable", why_unreachable)
     return asked
 
 
@@ -174,10 +174,15 @@ def assert_equal(a, b):
 
 
 def run_python(code, **environment):
-    """Run code that imports the module alone as `data`, without the package."""
+    """Run code in which `tfattn` is an empty package, so that its data come alone."""
+    alone = (
+        "import sys, types\n"
+        'sys.modules["tfattn"] = types.ModuleType("tfattn")\n'
+        f'sys.modules["tfattn"].__path__ = [{MODULE_FOLDER!r}]\n'
+    )
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, "PYTHONPATH": MODULE_FOLDER, **environment},
+        [sys.executable, "-c", alone + textwrap.dedent(code)],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -393,7 +398,7 @@ def test_damaged_download_is_named(cache, fake_tfds, offline):
 def test_missing_files_are_downloaded_when_the_host_answers(
     cache, fake_tfds, monkeypatch
 ):
-    monkeypatch.setattr(data, "_why_unreachable", lambda url: None)
+    monkeypatch.setattr(data_sources, "_why_unreachable", lambda url: None)
     data.load("mnist")
     assert fake_tfds.loaded == ["mnist"]
 
@@ -402,7 +407,7 @@ def test_missing_files_are_downloaded_when_the_host_answers(
     "failure", [ConnectionResetError("reset by peer"), RuntimeError("checksum")]
 )
 def test_broken_download_is_the_same_error(cache, fake_tfds, monkeypatch, failure):
-    monkeypatch.setattr(data, "_why_unreachable", lambda url: None)
+    monkeypatch.setattr(data_sources, "_why_unreachable", lambda url: None)
     fake_tfds.failures = [failure]
     with pytest.raises(data.DataUnavailableError) as caught:
         data.load("mnist")
@@ -417,7 +422,7 @@ def test_second_of_two_processes_that_prepare_a_set(cache, fake_tfds, monkeypatc
         def __init__(self):
             fake_tfds.prepared = True
 
-    monkeypatch.setattr(data, "_why_unreachable", lambda url: None)
+    monkeypatch.setattr(data_sources, "_why_unreachable", lambda url: None)
     load = fake_tfds.load
 
     def load_while_another_prepares(*args, **kwargs):
@@ -430,7 +435,7 @@ def test_second_of_two_processes_that_prepare_a_set(cache, fake_tfds, monkeypatc
 
 
 def test_another_process_is_waited_for(cache, fake_tfds, monkeypatch):
-    monkeypatch.setattr(data, "_why_unreachable", lambda url: None)
+    monkeypatch.setattr(data_sources, "_why_unreachable", lambda url: None)
     fake_tfds.failures = [RuntimeError("NotFoundError: no such file")]
     (fake_tfds.data_dir / "mnist" / "incomplete.AB12_1.2.3").mkdir(parents=True)
     waited = []
@@ -439,14 +444,14 @@ def test_another_process_is_waited_for(cache, fake_tfds, monkeypatch):
         waited.append(seconds)
         fake_tfds.prepared = len(waited) == 3
 
-    monkeypatch.setattr(data.time, "sleep", finish_after_a_while)
+    monkeypatch.setattr(data_sources.time, "sleep", finish_after_a_while)
     assert data.load("mnist").name == "mnist"
     assert len(waited) == 3 and len(fake_tfds.loaded) == 2
 
 
 def test_another_process_is_not_waited_for_without_end(cache, fake_tfds, monkeypatch):
-    monkeypatch.setattr(data, "_why_unreachable", lambda url: None)
-    monkeypatch.setattr(data, "OTHERS_SECONDS", 0.3)
+    monkeypatch.setattr(data_sources, "_why_unreachable", lambda url: None)
+    monkeypatch.setattr(data_sources, "OTHERS_SECONDS", 0.3)
     fake_tfds.failures = [RuntimeError("disk full")]
     (fake_tfds.data_dir / "mnist" / "incomplete.AB12_1.2.3").mkdir(parents=True)
     with pytest.raises(data.DataUnavailableError, match="disk full"):
@@ -458,7 +463,7 @@ def test_another_process_is_not_waited_for_without_end(cache, fake_tfds, monkeyp
 
 def test_cached_set_equals_the_first_load(loaded, monkeypatch):
     monkeypatch.setenv("TFATTN_CACHE", str(loaded.folder))
-    monkeypatch.setattr(data, "_build", lambda name: pytest.fail("was not cached"))
+    monkeypatch.setattr(data, "build", lambda name: pytest.fail("was not cached"))
     for name in ("digits", "faces"):
         assert_equal(loaded(name), data.load(name))
 
@@ -467,7 +472,7 @@ def test_cached_set_equals_the_first_load(loaded, monkeypatch):
 def test_cached_real_set_equals_the_first_load_and_is_fast(loaded, monkeypatch, name):
     first = loaded(name)
     monkeypatch.setenv("TFATTN_CACHE", str(loaded.folder))
-    monkeypatch.setattr(data, "_build", lambda name: pytest.fail("was not cached"))
+    monkeypatch.setattr(data, "build", lambda name: pytest.fail("was not cached"))
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
@@ -485,7 +490,7 @@ def test_cached_load_imports_nothing_heavy(loaded):
         heavy = ["tensorflow", "tensorflow_datasets", "sklearn", "skimage", "keras"]
         for package in heavy:
             sys.modules[package] = None  # importing it raises ImportError
-        import data
+        from tfattn import data
         print(data.load("digits").x_train.shape)
         """,
         TFATTN_CACHE=str(loaded.folder),
@@ -637,12 +642,12 @@ def test_concurrent_writers_and_readers(cache):
     code = """
     import os, warnings
     import numpy as np
-    import data
+    from tfattn import data
 
     warnings.simplefilter("error")
     images = np.random.default_rng(0).integers(0, 256, (500, 28, 28, 1), np.uint8)
     arrays = {"source": np.array("s"), "x_train": images, "x_test": images}
-    data._build = lambda name: arrays
+    data.build = lambda name: arrays
     path = data._cache_folder() / "digits.npz"
     for _ in range(30):
         data._write_cache("digits", path, arrays)
@@ -682,7 +687,7 @@ def test_olivetti_error(cache, offline, monkeypatch, tmp_path):
     with pytest.raises(data.DataUnavailableError, match="SCIKIT_LEARN_DATA") as caught:
         data.load("olivetti")
     assert "figshare" in str(caught.value)
-    assert offline == [data.OLIVETTI_URL]
+    assert offline == [data_sources.OLIVETTI_URL]
 
 
 def test_damaged_olivetti_file(cache, offline, monkeypatch, tmp_path):
@@ -707,7 +712,7 @@ def test_nothing_prepared_and_no_network_takes_seconds(tmp_path):
             raise OSError("this machine is offline")
 
         socket.getaddrinfo = socket.create_connection = offline
-        import data
+        from tfattn import data
         for name in ("mnist", "olivetti"):
             start = time.monotonic()
             try:
@@ -733,7 +738,7 @@ def test_name_look_up_that_hangs(cache, fake_tfds, monkeypatch):
         raise OSError
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    monkeypatch.setattr(data, "PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(data_sources, "PROBE_SECONDS", 0.3)
     start = time.monotonic()
     with pytest.raises(data.DataUnavailableError, match=r"no answer within 0\.3 s"):
         data.load("mnist")
@@ -743,11 +748,11 @@ def test_name_look_up_that_hangs(cache, fake_tfds, monkeypatch):
 
 def test_host_that_accepts_and_never_answers(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(data, "PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(data_sources, "PROBE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/train.gz"
         start = time.monotonic()
-        assert data._why_unreachable(url)
+        assert data_sources._why_unreachable(url)
         assert time.monotonic() - start < 5
 
 
@@ -765,7 +770,7 @@ def test_answer_of_a_host(monkeypatch, status):
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/train.gz"
-        reason = data._why_unreachable(url)
+        reason = data_sources._why_unreachable(url)
         server.shutdown()
     if status == 200:
         assert reason is None
