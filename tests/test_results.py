@@ -52,6 +52,19 @@ def test_shipped_vae_reaches_its_published_bound():
     assert published["negative_log_likelihood_5000"]["value"] <= 84.8
 
 
+def test_shipped_transformer_reaches_its_published_likelihood():
+    """On a seeded subset, within the subset's own error of the published mean."""
+    published = pretrained_results("transformer_mnist")
+    x = data.binarize(real("mnist").x_test, seed=0)
+    subset = np.random.default_rng(1).permutation(len(x))[:2000]
+    nats = -load_pretrained("transformer_mnist").log_likelihood(x[subset])
+    margin = 2.6 * nats.std() / np.sqrt(len(nats))
+    assert abs(nats.mean() - published["negative_log_likelihood"]["value"]) < margin
+    assert published["negative_log_likelihood"]["num_images"] == 10_000
+    assert published["negative_log_likelihood"]["value"] <= 79.17
+    assert published["training_seconds"] <= 2 * 60 * 60
+
+
 @pytest.mark.parametrize(("name", "least"), [("mnist", 0.993), ("fashion_mnist", 0.92)])
 def test_shipped_classifier_reaches_its_published_accuracy(name, least):
     dataset, classifier = real(name), load_pretrained(f"classifier_{name}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tfattn.models.classifier import ImageClassifier
 from tfattn.models.gan import SelfAttentionGAN
+from tfattn.models.image_transformer import ImageTransformer
 from tfattn.models.vae import AttentionVAE
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -14,6 +15,7 @@ MODELS = {
     "classifier_mnist": ImageClassifier,
     "gan_fashion_mnist": SelfAttentionGAN,
     "gan_mnist": SelfAttentionGAN,
+    "transformer_mnist": ImageTransformer,
     "vae_mnist": AttentionVAE,
 }
 
@@ -27,6 +29,7 @@ def load_pretrained(name):
 
     Args:
         name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised;
+            `"transformer_mnist"`: `ImageTransformer` on the same;
             `"gan_mnist"`, `"gan_fashion_mnist"`: `SelfAttentionGAN`, conditional on
             the class;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on

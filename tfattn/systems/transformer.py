@@ -17,7 +17,7 @@ from tfattn.systems.common import (
 )
 
 BATCH_SIZE = 64
-EPOCHS = 20
+EPOCHS = 18
 DATA = ("mnist", "fashion_mnist", "binarized_mnist", "digits")
 NUM_TRAINING_PAIRS = 30_000
 NUM_TEST_PAIRS = 2_000
