@@ -1,8 +1,8 @@
 """What a training step of the image Transformer costs, beside Keras's own layers.
 
 The same `ImageTransformer` twice, once with decoder layers that are built of
-`keras.layers.MultiHeadAttention`; training steps in turn in one process,
-peak memory in a process each.
+`keras.layers.MultiHeadAttention`; training steps in turn in one process, peak memory
+in a process each.
 
     python benchmarks/transformer_training.py
 

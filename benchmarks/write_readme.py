@@ -7,6 +7,8 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+
 from tfattn import data, plots
 from tfattn.models import load_pretrained, pretrained_results
 from tfattn.systems.gan import TEMPERATURE
@@ -129,8 +131,8 @@ def _transformer():
     return [
         *lines,
         "",
-        f"Protocol: {sampling['protocol']}. The loop with the cache is compiled "
-        f"{sampling['compilations_with_cache']} time; "
+        f"Protocol: {sampling['protocol']}. Compilations of the loop with the cache: "
+        f"{sampling['compilations_with_cache']}; "
         f"{sampling['equal_pixels_with_and_without_cache']:.2%} of the pixels are the "
         "same with and without it.",
         "",
@@ -138,6 +140,9 @@ def _transformer():
         f"{ratio['upper']:.2f}) as long as one of the same network built of Keras's "
         "layers, and {:.0f} MiB where that takes {:.0f} ".format(*memory)
         + f"({training['protocol']}).",
+        "",
+        "![Three digits, their upper halves and eight completions of each]"
+        "(docs/completions.png)",
     ]
 
 
@@ -282,14 +287,20 @@ def write_block(readme):
 
 
 def draw(folder):
-    """Samples of the shipped VAE, and where its decoder looks."""
-    vae = load_pretrained("vae_mnist")
+    """What the shipped VAE draws, where it looks, what the Transformer completes."""
+    vae, transformer = (load_pretrained(f"{n}_mnist") for n in ("vae", "transformer"))
     samples = vae.sample(60, seed=0).reshape(4, 15, *vae.image_shape)
     plots.image_grid(samples).savefig(folder / "samples.png", dpi=80)
     x = data.binarize(data.load("mnist").x_test[:3], seed=0)
     plots.attention_figure(vae.reconstruct(x), vae.attention_maps(x)).savefig(
         folder / "attention.png", dpi=80
     )
+    visible = np.indices(x.shape[1:3])[0] < x.shape[1] // 2
+    shown = np.where(visible[..., None], x, 0.5)
+    completed = transformer.complete(x, visible, num_samples=8, seed=0)
+    plots.image_grid(
+        np.concatenate([x[:, None], shown[:, None], completed], axis=1)
+    ).savefig(folder / "completions.png", dpi=80)
 
 
 if __name__ == "__main__":
