@@ -3,7 +3,7 @@
 import keras
 
 
-def compiled(model, function):
+def compiled(model, function, jit_compile=False):
     """A function of tensors, compiled once for each shape of its arguments.
 
     The weights of the model are read anew in each call. No gradient flows through it.
@@ -11,6 +11,8 @@ def compiled(model, function):
     Args:
         model: The model whose weights `function` reads.
         function: Takes and returns nested structures of tensors.
+        jit_compile: Whether XLA compiles it on TensorFlow, too. In a loop it writes
+            into a tensor in place, which TensorFlow copies.
 
     Returns:
         A function with the same arguments and results.
@@ -19,7 +21,7 @@ def compiled(model, function):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, reduce_retracing=True)
+        return tf.function(function, reduce_retracing=True, jit_compile=jit_compile)
     if backend == "jax":
         import jax
 

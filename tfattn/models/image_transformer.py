@@ -117,8 +117,10 @@ class ImageTransformer(ConditionalImageModel):
         words_shape = (None, max_words) if text_encoder else None
         self.network.build((None, self.tokens.num_tokens), words_shape)
         self._log_density = compiled(self, self._log_density_of_tokens)
-        self._draw_with_cache = compiled(self, self.network.draw)
-        self._draw_without_cache = compiled(self, self.network.draw_without_cache)
+        self._draw_with_cache, self._draw_without_cache = (
+            compiled(self, draw, jit_compile=True)
+            for draw in (self.network.draw, self.network.draw_without_cache)
+        )
         self.built = True
 
     # --- the density ----------------------------------------------------------
