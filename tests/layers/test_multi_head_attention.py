@@ -224,6 +224,8 @@ def test_half_precision(dtype_policy):
     assert np.all(np.isfinite(checks.numpy_of(ops.cast(y, "float32"))))
     rows = checks.numpy_of(ops.cast(maps, "float32")).sum(-1)
     np.testing.assert_allclose(rows, 1, atol=1e-2)
+    for part in layer.project_cache(value, key):
+        assert keras.backend.standardize_dtype(part.dtype) == layer.compute_dtype
 
 
 def test_dropout_drops_in_training_alone():

@@ -319,16 +319,18 @@ def test_fit_learns(kind, tmp_path):
     np.testing.assert_array_equal(*draws)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype_policy", ["mixed_bfloat16"], indirect=True)
-def test_mixed_precision(dtype_policy):
-    made = model()
+def test_mixed_precision(dtype_policy, kind):
+    made, condition = model(kind), CONDITIONS[kind]
+    x = images() if condition is None else (images(), np.array(condition))
     made.compile(keras.optimizers.Adam(1e-3))
-    logs = made.fit(images(8), batch_size=4, verbose=0).history
+    logs = made.fit(x, batch_size=2, verbose=0).history
     assert np.isfinite(logs["loss"][0])
-    logits = made(images())["logits"]
-    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     assert made.network.decoder_layers[0].compute_dtype == "bfloat16"
-    assert np.all(np.isin(made.generate(2, seed=0), [0, 1]))
+    assert made.network.head.compute_dtype == "float32"
+    assert made.log_likelihood(images(), condition).dtype == "float32"
+    assert np.all(np.isin(made.generate(3, condition, seed=0), [0, 1]))
 
 
 def test_one_step_moves_every_weight():

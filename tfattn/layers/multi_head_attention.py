@@ -130,8 +130,11 @@ class MultiHeadAttention(keras.layers.Layer):
             setattr(self, f"{name}_bias", bias)
 
     def _project(self, name, x):
-        x = ops.matmul(x, getattr(self, f"{name}_kernel"))
-        return x + getattr(self, f"{name}_bias") if self.use_bias else x
+        # Keras casts the weights in `call` alone, not for `project_cache`.
+        x = ops.matmul(x, ops.cast(getattr(self, f"{name}_kernel"), x.dtype))
+        if self.use_bias:
+            x = x + ops.cast(getattr(self, f"{name}_bias"), x.dtype)
+        return x
 
     def _project_heads(self, name, x):
         """(batch, positions, channels) to (batch, heads, positions, channels)."""
