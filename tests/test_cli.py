@@ -235,11 +235,14 @@ def test_conditions_need_labels():
         transformer.build(without, arguments)
 
 
-def test_classifier(tmp_path):
+@pytest.mark.parametrize("binarize", [False, True])
+def test_classifier(tmp_path, binarize):
     out = tmp_path / "run"
-    cli.main(["train", "classifier", "--data", "digits", "--out", str(out)])
+    options = ["--binarize"] if binarize else []
+    cli.main(["train", "classifier", "--data", "digits", "--out", str(out), *options])
     result = json.loads((out / "metrics.json").read_text())
     assert result["accuracy"] > 0.8 and (out / "errors.png").exists()
+    assert ("binarisation" in result["protocol"]) == binarize
     cli.main(["evaluate", str(out)])
     assert json.loads((out / "metrics.json").read_text()) == result
     with pytest.raises(SystemExit, match="draws no images"):

@@ -47,7 +47,7 @@ def test_learns_digits():
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_serialisation(tmp_path, flip):
-    model = small(flip=flip, seed=3, name="judge")
+    model = small(flip=flip, binarize=flip, seed=3, name="judge")
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for argument in (
@@ -56,6 +56,7 @@ def test_serialisation(tmp_path, flip):
         "width",
         "num_features",
         "flip",
+        "binarize",
         "seed",
         "name",
     ):
@@ -88,7 +89,7 @@ def test_features_do_not_depend_on_the_batch():
 
 
 def test_no_augmentation_outside_of_training():
-    model = small(flip=True)
+    model = small(flip=True, binarize=True)
     x = images()
     y = checks.numpy_of(model(x))
     for again in (model(x), model(x, training=False), model.predict(x, verbose=0)):
@@ -116,6 +117,18 @@ def shifted(image, rows, columns):
     h, w, _ = image.shape
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
     return padded[2 - rows : 2 - rows + h, 2 - columns : 2 - columns + w]
+
+
+def test_binarisation_draws_each_pixel_by_its_value():
+    model, x = small(binarize=True), np.empty((600, 8, 12, 2), "float32")
+    x[..., :6, :], x[..., 6:, :] = 0.2, 0.7
+    first, second = augmented(model, x), augmented(model, x)
+    assert set(np.unique(first)) == {0, 1} and np.any(first != second)
+    # Shifts move the middle, and zeros in from the edges.
+    dark, light = first[:, 2:6, 2:4], first[:, 2:6, 8:10]
+    np.testing.assert_allclose([dark.mean(), light.mean()], [0.2, 0.7], atol=0.03)
+    # Pixels of one image are drawn one by one.
+    assert abs(light.reshape(600, -1).var(axis=1, ddof=1).mean() - 0.21) < 0.01
 
 
 @pytest.mark.parametrize("flip", [False, True])

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from tfattn.checks import (
     check_image_shape,
@@ -19,7 +19,8 @@ class ImageClassifier(keras.Model):
     """Small convolutional classifier, trained for its features.
 
     1. in training only: shift by up to 2 pixels each way, zeros moving in, and, with
-       `flip`, a horizontal flip of every second image
+       `flip`, a horizontal flip of every second image; with `binarize`, each pixel
+       white with probability its value, otherwise black
     2. two 3×3 convolutions (h, w, width), max-pooling to (h/2, w/2)
     3. two 3×3 convolutions (h/2, w/2, 2·width), max-pooling to (h/4, w/4)
     4. features (num_features,): an affine map of all positions
@@ -50,8 +51,9 @@ class ImageClassifier(keras.Model):
         width: Channels at (h, w), half of those at (h/2, w/2).
         num_features: Number of features.
         flip: Whether an image and its mirror image are of one class.
-        seed: Seed of the shifts and flips. The initial weights follow
-            `keras.utils.set_random_seed`.
+        binarize: Whether the images to be judged are black and white.
+        seed: Seed of the shifts, flips and draws of black and white. The initial
+            weights follow `keras.utils.set_random_seed`.
 
     Call arguments:
         inputs: Images (n, h, w, c) in [0, 1].
@@ -70,6 +72,7 @@ class ImageClassifier(keras.Model):
         width=16,
         num_features=128,
         flip=False,
+        binarize=False,
         seed=0,
         **kwargs,
     ):
@@ -83,6 +86,7 @@ class ImageClassifier(keras.Model):
         self.width = width
         self.num_features = num_features
         self.flip = flip
+        self.binarize = binarize
         self.seed = seed
 
         h, w, _ = self.image_shape
@@ -98,6 +102,8 @@ class ImageClassifier(keras.Model):
         if flip:
             # With the seed of the shifts, an image's flip would follow its shift.
             self.augmentation.append(layers.RandomFlip("horizontal", seed=seed + 1))
+        if binarize:
+            self.seed_generator = keras.random.SeedGenerator(seed + 3)
         self.backbone = _build_backbone(self.image_shape, width, num_features, seed)
         self.dropout = layers.Dropout(0.5, seed=seed)
         self.head = layers.Dense(num_classes, dtype="float32", name="logits")
@@ -116,6 +122,9 @@ class ImageClassifier(keras.Model):
         for layer in self.augmentation:
             # Called without `training` they would take it to be True.
             x = layer(x, training=training)
+        if training and self.binarize:
+            white = keras.random.uniform(ops.shape(x), seed=self.seed_generator) < x
+            x = ops.cast(white, x.dtype)
         features = self.backbone(x, training=training)
         return self.head(self.dropout(features, training=training))
 
@@ -160,6 +169,7 @@ class ImageClassifier(keras.Model):
             "width": self.width,
             "num_features": self.num_features,
             "flip": self.flip,
+            "binarize": self.binarize,
             "seed": self.seed,
         }
 

@@ -11,6 +11,7 @@ from tfattn.models.vae import AttentionVAE
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 MODELS = {
+    "classifier_binarized_mnist": ImageClassifier,
     "classifier_fashion_mnist": ImageClassifier,
     "classifier_mnist": ImageClassifier,
     "gan_fashion_mnist": SelfAttentionGAN,
@@ -33,7 +34,8 @@ def load_pretrained(name):
             `"gan_mnist"`, `"gan_fashion_mnist"`: `SelfAttentionGAN`, conditional on
             the class;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on
-            whose features generated images are judged.
+            whose features generated images are judged;
+            `"classifier_binarized_mnist"`: the same for black and white images.
 
     Returns:
         The model.

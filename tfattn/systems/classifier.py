@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 
-from tfattn import plots
+from tfattn import data, plots
 from tfattn.models import ImageClassifier, classifier_optimizer
 from tfattn.runs import write_figure
+from tfattn.systems.common import TEST_DRAW_SEED, binarisation
 
 BATCH_SIZE = 128
 EPOCHS = 16
@@ -13,7 +14,11 @@ DATA = ("mnist", "fashion_mnist", "digits")
 
 
 def add_arguments(parser):
-    """None of its own."""
+    parser.add_argument(
+        "--binarize",
+        action="store_true",
+        help="a judge of black and white images: pixels are drawn in each step",
+    )
 
 
 def build(dataset, arguments):
@@ -22,6 +27,7 @@ def build(dataset, arguments):
         num_classes=int(dataset.y_train.max()) + 1,
         # Clothes have no left and right, digits have.
         flip=dataset.name == "fashion_mnist",
+        binarize=arguments.binarize,
         seed=arguments.seed,
     )
 
@@ -52,20 +58,21 @@ def draw_epoch(model, run, epoch):
 
 
 def measure(model, dataset):
-    accuracy = float(np.mean(model.classify(dataset.x_test) == dataset.y_test))
+    accuracy = float(np.mean(model.classify(_judged(model, dataset)) == dataset.y_test))
     print(f"test accuracy: {accuracy:.2%}", flush=True)
-    return {
-        "protocol": f"all {len(dataset.x_test)} test images, once, after training",
-        "accuracy": accuracy,
-    }
+    protocol = f"all {len(dataset.x_test)} test images, once, after training"
+    if model.binarize:
+        protocol += f"; {binarisation(dataset.name)}"
+    return {"protocol": protocol, "accuracy": accuracy}
 
 
 def draw(model, dataset, run):
     """The test images that it gets wrong, with what it takes them for."""
-    found = model.classify(dataset.x_test)
+    x = _judged(model, dataset)
+    found = model.classify(x)
     wrong = np.flatnonzero(found != dataset.y_test)[:40]
     images = np.ones((4, 10, *model.image_shape), "float32")
-    images.reshape(40, *model.image_shape)[: len(wrong)] = dataset.x_test[wrong]
+    images.reshape(40, *model.image_shape)[: len(wrong)] = x[wrong]
     titles = [
         " ".join(f"{dataset.y_test[i]}→{found[i]}" for i in wrong[start : start + 10])
         for start in range(0, 40, 10)
@@ -76,6 +83,12 @@ def draw(model, dataset, run):
 
 def evaluate(model, dataset, arguments):
     return measure(model, dataset)
+
+
+def _judged(model, dataset):
+    """Test images as the classifier is to see them."""
+    x = dataset.x_test
+    return data.binarize(x, TEST_DRAW_SEED) if model.binarize else x
 
 
 def sample(model, n, seed):
