@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfattn import data, metrics
+from tfattn import cli, data, metrics
 from tfattn.models import load_pretrained, pretrained, pretrained_results
-from tfattn.systems import gan
+from tfattn.systems import gan, transformer
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,6 +63,19 @@ def test_shipped_transformer_reaches_its_published_likelihood():
     assert published["negative_log_likelihood"]["num_images"] == 10_000
     assert published["negative_log_likelihood"]["value"] <= 79.17
     assert published["training_seconds"] <= 2 * 60 * 60
+
+
+def test_written_digits_are_judged(monkeypatch):
+    """Real pairs of digits are recognised, those of an untrained model are not."""
+    dataset = real("mnist")
+    monkeypatch.setattr(transformer, "NUM_TEST_PAIRS", 100)
+    command = ["train", "transformer", "--condition", "text"]
+    arguments = cli.build_parser().parse_args(command)
+    model = transformer.build(dataset, arguments)
+    found = transformer.evaluate(model, dataset, arguments)
+    for judge in transformer.JUDGES:
+        assert found[f"recognised_real_by_{judge}"]["value"] > 0.9
+        assert found[f"recognised_generated_by_{judge}"]["value"] < 0.1
 
 
 @pytest.mark.parametrize(
