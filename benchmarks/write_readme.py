@@ -1,4 +1,4 @@
-"""Writes README's table of results, and its picture, from the results files.
+"""Writes README's table of results, and its pictures, from the results files.
 
 python benchmarks/write_readme.py
 """
@@ -296,11 +296,10 @@ def draw(folder):
         folder / "attention.png", dpi=80
     )
     visible = np.indices(x.shape[1:3])[0] < x.shape[1] // 2
-    shown = np.where(visible[..., None], x, 0.5)
-    completed = transformer.complete(x, visible, num_samples=8, seed=0)
-    plots.image_grid(
-        np.concatenate([x[:, None], shown[:, None], completed], axis=1)
-    ).savefig(folder / "completions.png", dpi=80)
+    completions = transformer.complete(x, visible, num_samples=8, seed=0)
+    plots.completion_figure(x, visible, completions).savefig(
+        folder / "completions.png", dpi=80
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,26 @@ def test_image_grid_keeps_rows_and_columns():
     assert axes[0].images[0].get_array().shape == (5, 7)
 
 
+def test_completion_figure_hides_what_is_not_visible():
+    rng = np.random.default_rng(0)
+    images, completions = rng.random((2, 4, 6, 1)), rng.random((2, 3, 4, 6, 1))
+    visible = np.zeros((4, 6), bool)
+    visible[:1, 2:] = True
+    axes = drawn(plots.completion_figure(images, visible, completions, "t"))
+    assert len(axes) == 10
+    shown = axes[6].images[0].get_array()
+    np.testing.assert_array_equal(shown[visible], images[1, ..., 0][visible])
+    assert np.all(shown[~visible] == 0.5)
+    np.testing.assert_array_equal(axes[5].images[0].get_array(), images[1, ..., 0])
+    np.testing.assert_array_equal(
+        axes[9].images[0].get_array(), completions[1, 2, ..., 0]
+    )
+    # A mask of its own for each image.
+    both = np.stack([visible, ~visible])
+    axes = drawn(plots.completion_figure(images, both, completions))
+    assert np.all(axes[6].images[0].get_array()[visible] == 0.5)
+
+
 def test_attention_figure_puts_the_cross_on_the_query():
     images = np.zeros((2, 8, 12, 3), "float32")
     maps = np.random.default_rng(0).random((2, 4, 6, 2, 3))

@@ -49,6 +49,24 @@ def image_grid(images, row_titles=None, title=None, cell_size=0.6):
     return figure
 
 
+def completion_figure(images, visible, completions, title=None):
+    """What was hidden of images, and answers for it.
+
+    Args:
+        images: Array (n, h, w, c) in [0, 1].
+        visible: Boolean array (h, w) or (n, h, w).
+        completions: Array (n, num_samples, h, w, c) in [0, 1].
+        title: Optional text above the figure.
+
+    Returns:
+        Figure with a row for each image: the image, what is shown of it (the rest is
+        grey), its completions.
+    """
+    shown = np.where(visible[..., None], images, 0.5)
+    rows = np.concatenate([images[:, None], shown[:, None], completions], axis=1)
+    return image_grid(rows, title=title)
+
+
 def attention_figure(images, maps, queries=None, title=None):
     """Where chosen positions of images attend.
 

@@ -96,15 +96,11 @@ def describe(row):
 
 
 def draw_epoch(model, run, epoch):
-    figure = plots.image_grid(_sheet(model, 4, 8), title=f"epoch {epoch}")
-    write_epoch_figure(run, epoch, figure)
+    write_epoch_figure(run, epoch, _sheet(model, 4, 8, f"epoch {epoch}"))
 
 
 def draw(model, dataset, run):
-    write_figure(
-        run / "samples.png",
-        plots.image_grid(_sheet(model, 10, 10), title="drawn from the model"),
-    )
+    write_figure(run / "samples.png", _sheet(model, 10, 10, "drawn from the model"))
     x, condition = _test_set(model, dataset)
     x, condition = x[:4], None if condition is None else condition[:4]
     own, cross = model.attention_maps(x, condition)
@@ -127,11 +123,12 @@ def draw(model, dataset, run):
     write_figure(run / "attention.png", figure)
     visible = np.zeros(model.image_shape[:2], bool)
     visible[: model.image_shape[0] // 2] = True
-    hidden = np.where(visible[..., None], x, 0.5)
     completions = model.complete(x, visible, 6, condition, seed=SAMPLE_SEED)
-    rows = np.concatenate([x[:, None], hidden[:, None], completions], axis=1)
-    figure = plots.image_grid(rows, title="whole, upper half, completions of it")
-    write_figure(run / "completions.png", figure)
+    title = "whole, upper half, completions of it"
+    write_figure(
+        run / "completions.png",
+        plots.completion_figure(x, visible, completions, title),
+    )
 
 
 def measure(model, dataset):
@@ -176,9 +173,17 @@ def sample(model, n, seed):
     return model.generate(n, _conditions(model, n), seed=seed)
 
 
-def _sheet(model, rows, columns):
-    images = sample(model, rows * columns, SAMPLE_SEED)
-    return images.reshape(rows, columns, *model.image_shape)
+def _sheet(model, rows, columns, title):
+    """Images drawn from the model, each row for a condition of its own, if any."""
+    conditions = _conditions(model, rows)
+    names = None
+    if conditions is not None:
+        names = [str(condition) for condition in conditions]
+        conditions = conditions.repeat(columns)
+    images = model.generate(rows * columns, conditions, seed=SAMPLE_SEED)
+    return plots.image_grid(
+        images.reshape(rows, columns, *model.image_shape), names, title
+    )
 
 
 def _conditions(model, n):
