@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfattn import cli, data, metrics
+from tfattn import cli, data, metrics, number_words
 from tfattn.models import load_pretrained, pretrained, pretrained_results
 from tfattn.systems import gan, transformer
 
@@ -63,6 +63,24 @@ def test_shipped_transformer_reaches_its_published_likelihood():
     assert published["negative_log_likelihood"]["num_images"] == 10_000
     assert published["negative_log_likelihood"]["value"] <= 79.17
     assert published["training_seconds"] <= 2 * 60 * 60
+
+
+def test_shipped_transformer_writes_the_digits_of_held_out_texts():
+    model, classifier = (
+        load_pretrained(name)
+        for name in ("transformer_words", "classifier_binarized_mnist")
+    )
+    pairs = np.repeat(number_words.HELD_OUT_PAIRS, 5, axis=0)
+    images = model.generate(len(pairs), number_words.names_of(pairs), seed=3)
+    right = [
+        classifier.classify(half) == digits
+        for half, digits in zip(np.split(images, 2, axis=2), pairs.T, strict=True)
+    ]
+    results = pretrained_results("transformer_words")
+    published = results["recognised_generated_by_classifier_binarized_mnist"]
+    assert published["value"] >= 0.95
+    margin = 2.6 * np.sqrt(published["value"] * (1 - published["value"]) / len(pairs))
+    assert np.mean(right[0] & right[1]) >= published["value"] - margin
 
 
 def test_written_digits_are_judged(monkeypatch):

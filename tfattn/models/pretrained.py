@@ -17,6 +17,7 @@ MODELS = {
     "gan_fashion_mnist": SelfAttentionGAN,
     "gan_mnist": SelfAttentionGAN,
     "transformer_mnist": ImageTransformer,
+    "transformer_words": ImageTransformer,
     "vae_mnist": AttentionVAE,
 }
 
@@ -31,6 +32,8 @@ def load_pretrained(name):
     Args:
         name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised;
             `"transformer_mnist"`: `ImageTransformer` on the same;
+            `"transformer_words"`: the same on images of two digits, conditional on a
+            text of two number words;
             `"gan_mnist"`, `"gan_fashion_mnist"`: `SelfAttentionGAN`, conditional on
             the class;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on
