@@ -155,8 +155,11 @@ def _transformer():
         f"{writing[f'recognised_generated_by_{JUDGES[0]}']['num_images']} texts of "
         f"pairs that training never shows, and in {recognised[1]} of real ones, by a "
         "classifier trained on black and white digits; the one trained on grey digits "
-        f"recognises {recognised[2]} and {recognised[3]}. {writing['epochs']} epochs, "
-        f"{writing['training_seconds'] / 60:.0f} min.",
+        f"recognises {recognised[2]} and {recognised[3]}. Negative log-likelihood: "
+        f"{_cell(writing['negative_log_likelihood'])}, in nats per image. Protocol: "
+        f"{writing['protocol']}; temperature 1. {writing['parameters']} parameters, "
+        f"{writing['epochs']} epochs, {writing['training_seconds'] / 60:.0f} min on "
+        f"{writing['machine']}, bfloat16.",
         "",
         "![Images drawn for texts of held-out pairs](docs/words_to_digits.png)",
         "",

@@ -226,6 +226,30 @@ def test_transformer(condition, tmp_path, monkeypatch):
     assert (out / "samples_seed0.png").exists()
 
 
+@pytest.mark.parametrize("condition", ["class", "text"])
+def test_each_row_of_a_sheet_is_drawn_for_what_stands_beside_it(condition, monkeypatch):
+    arguments = cli.build_parser().parse_args(
+        ["train", "transformer", "--condition", condition]
+    )
+    model = transformer.build(few_digits("digits"), arguments)
+    h, w, _ = model.image_shape
+
+    def shades(n, conditions, seed):
+        """The images of a condition have a shade of its own."""
+        assert len(conditions) == n
+        levels = [named.index(str(condition)) / 4 for condition in conditions]
+        return np.full((n, h, w, 1), np.reshape(levels, (n, 1, 1, 1)))
+
+    named = [str(condition) for condition in transformer._conditions(model, 3)]
+    monkeypatch.setattr(model, "generate", shades)
+    axes = transformer._sheet(model, 3, 2, "t").axes
+    assert len(axes) == 6 and len(set(named)) == 3
+    for row, name in enumerate(named):
+        assert axes[2 * row].get_ylabel() == name
+        for cell in axes[2 * row : 2 * row + 2]:
+            assert np.all(cell.images[0].get_array() == row / 4)
+
+
 def test_conditions_need_labels():
     without = dataclasses.replace(few_digits("digits"), y_train=None)
     arguments = cli.build_parser().parse_args(

@@ -28,6 +28,22 @@ def names_of(pairs):
     return np.array([f"{WORDS[a]} {WORDS[b]}" for a, b in pairs])
 
 
+def recognised(classifier, images, pairs):
+    """Whether both digits of images are seen for what they should be.
+
+    Args:
+        classifier: `ImageClassifier` of one digit.
+        images: Images (n, h, 2·w, c) of two.
+        pairs: The digits that they should show (n, 2).
+
+    Returns:
+        Boolean array (n,).
+    """
+    halves = np.split(images, 2, axis=2)
+    left, right = (classifier.classify(half) for half in halves)
+    return (left == pairs[:, 0]) & (right == pairs[:, 1])
+
+
 def draw_pairs(x, y, pairs, n, seed):
     """Images of two digits, made of images of one.
 

@@ -231,10 +231,7 @@ def test_average_of_the_generator():
 
 
 @trainable_backend
-@pytest.mark.parametrize(
-    "jit_compile",
-    [pytest.param(False, marks=on_tensorflow), True],  # on JAX: op by op, a minute
-)
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_fit_is_a_loop_of_steps(jit_compile, monkeypatch):
     """On JAX this is the pure function of the state, against the stateful step."""
     x, labels = images(12), np.tile(LABELS, 2)

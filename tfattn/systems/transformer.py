@@ -155,12 +155,8 @@ def evaluate(model, dataset, arguments):
     for judge in JUDGES:
         classifier = load_pretrained(judge)
         for name, images in (("real", real), ("generated", drawn)):
-            halves = np.split(images, 2, axis=2)
-            right = [
-                classifier.classify(half) == digits
-                for half, digits in zip(halves, pairs.T, strict=True)
-            ]
-            estimate = metrics.mean_estimate(np.logical_and(*right))
+            right = number_words.recognised(classifier, images, pairs)
+            estimate = metrics.mean_estimate(right)
             found[f"recognised_{name}_by_{judge}"] = estimate._asdict()
             print(
                 f"both digits of {name} images recognised by {judge}: "
