@@ -2,27 +2,52 @@
 
 import os
 
+import pytest
+
 # Read by the kernels that run the notebooks, which see no fixtures.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
-
-import keras
-import pytest
+# XLA's programs run once or twice here: optimising them takes longer than they do.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+)
+# Keras is imported late: the process that hands out the tests starts without it.
 
 
 @pytest.fixture(autouse=True)
 def seed_everything():
+    import keras
+
     keras.utils.set_random_seed(7)
 
 
 @pytest.fixture
 def dtype_policy(request):
     """Sets the global dtype policy named by the test's parameter, then resets it."""
+    import keras
+
     keras.config.set_dtype_policy(request.param)
     yield request.param
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture
+def eagerly():
+    """On TensorFlow, where a graph is built for long, a few steps without one."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+# Read in the module of the test, when it is to run.
 on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="written for TensorFlow"
+    "keras.backend.backend() != 'tensorflow'", reason="written for TensorFlow"
 )

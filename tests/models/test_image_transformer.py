@@ -333,7 +333,7 @@ def test_mixed_precision(dtype_policy, kind):
     assert np.all(np.isin(made.generate(3, condition, seed=0), [0, 1]))
 
 
-def test_one_step_moves_every_weight():
+def test_one_step_moves_every_weight(eagerly):
     made = model("text")
     made.compile(keras.optimizers.SGD(1.0))
     before = [ops.convert_to_numpy(v) + 0 for v in made.trainable_variables]

@@ -287,7 +287,7 @@ def test_arms_have_as_many_parameters():
 
 
 @pytest.mark.parametrize("kind", ["self", "module"])
-def test_save_and_load_without_custom_objects(kind, tmp_path):
+def test_save_and_load_without_custom_objects(kind, tmp_path, eagerly):
     model = small(attention=kind)
     model.compile("adam")
     model.fit(grey(), verbose=0)
@@ -299,7 +299,7 @@ def test_save_and_load_without_custom_objects(kind, tmp_path):
 
 
 @on_tensorflow
-def test_training_goes_on_from_a_file_with_the_same_draws(tmp_path):
+def test_training_goes_on_from_a_file_with_the_same_draws(tmp_path, eagerly):
     model = small()
     model.compile("adam")
     model.fit(grey(), verbose=0)
