@@ -21,10 +21,14 @@ LANE = [
     "models/test_vae.py::test_fit_with_classes",
     "models/test_vae.py::test_attention_control",
     "models/test_gan.py::test_fit_is_a_loop_of_steps",
-    "models/test_image_transformer.py::test_same_images_with_and_without_cache",
-    "models/test_image_transformer.py::test_completions_of_several_images",
+    # Each condition and each order once.
+    "models/test_image_transformer.py::test_same_images_with_and_without_cache"
+    "[none-coarse_to_fine]",
+    "models/test_image_transformer.py::test_same_images_with_and_without_cache"
+    "[text-raster]",
+    "models/test_image_transformer.py::test_completions_of_several_images[class]",
     "models/test_image_transformer.py::test_compiled_functions_read_the_weights_anew",
-    "models/test_image_transformer.py::test_fit_learns",
+    "models/test_image_transformer.py::test_fit_learns[text]",
 ]
 
 
