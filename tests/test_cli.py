@@ -14,9 +14,11 @@ import keras
 import numpy as np
 import pytest
 from conftest import on_tensorflow
+from PIL import Image
 
-from tfattn import cli, data, runs
-from tfattn.systems import gan, transformer
+from tfattn import cli, data, masks, pictures, runs
+from tfattn.models import load_pretrained
+from tfattn.systems import completion, gan, transformer
 
 pytestmark = on_tensorflow
 
@@ -270,6 +272,122 @@ def test_classifier(tmp_path, binarize):
     assert json.loads((out / "metrics.json").read_text()) == result
     with pytest.raises(SystemExit, match="draws no images"):
         cli.main(["sample", str(out)])
+
+
+def small_completion(monkeypatch):
+    """A completion model and epochs that take seconds."""
+    monkeypatch.setattr(completion, "EPOCH_SIZE", 160)
+    small = functools.partial(completion.CompletionVAE, width=8)
+    monkeypatch.setattr(completion, "CompletionVAE", small)
+
+
+def test_completion(tmp_path, monkeypatch):
+    """Faces of 25×25 pixels, which no network is needed for."""
+    small_completion(monkeypatch)
+    out = tmp_path / "run"
+    arguments = ["--data", "faces", "--epochs", "2", "--attention", "self"]
+    cli.main(["train", "completion", *arguments, "--out", str(out)])
+    result = json.loads((out / "metrics.json").read_text())
+    assert "20 test images;" in result["protocol"]
+    for mask in ("lower_half", "centre", "strokes"):
+        found = result["completion"][mask]
+        assert found["psnr"]["num_images"] == 20
+        assert 5 < found["psnr"]["value"] < found["psnr_of_all"]["value"] < 40
+        assert found["psnr_of_one"]["value"] <= found["best_psnr"]["value"]
+        assert 3 < found["bits_per_hidden_pixel"]["value"] < 12
+    rows = history(out)
+    assert {"kl", "reconstruction", "gamma_decoder", "gamma_prior"} <= set(rows[0])
+    for name in ("samples", "samples_centre", "samples_strokes", "attention"):
+        assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    cli.main(["evaluate", str(out), "--num-samples", "4"])
+    evaluated = json.loads((out / "metrics.json").read_text())
+    bound = evaluated.pop("bits_per_hidden_pixel_4")
+    assert evaluated == result and bound["num_images"] == 20
+    with pytest.raises(SystemExit, match="tfattn complete IMAGE"):
+        cli.main(["sample", str(out)])
+
+
+def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
+    small_completion(monkeypatch)
+    monkeypatch.setattr(completion, "NUM_TEST_IMAGES", 8)
+    monkeypatch.setattr(completion, "draw", lambda *arguments: None)
+    monkeypatch.setattr(cli.data, "load", few_digits)
+    options = ["--data", "digits", "--adversarial", "--gate", "--epochs", "2", "--out"]
+    arguments = ["train", "completion", *options]
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    cli.main([*arguments, str(whole)])
+
+    def interrupted(model, run, epoch):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(completion, "draw_epoch", interrupted)
+        with pytest.raises(SystemExit, match="--resume goes on"):
+            cli.main([*arguments, str(resumed)])
+    cli.main([*arguments, str(resumed), "--resume"])
+    assert "discriminator_loss" in history(whole)[0]
+    for one, other in zip(history(whole), history(resumed), strict=True):
+        for name in set(one) - {"seconds"}:
+            np.testing.assert_allclose(float(one[name]), float(other[name]), rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory):
+    """A picture in colours, larger than any model takes."""
+    path = tmp_path_factory.mktemp("pictures") / "face.png"
+    levels = np.kron(data.load("faces").x_test[0, ..., 0], np.ones((8, 6)))
+    Image.fromarray((255 * np.stack([levels] * 3, -1)).astype("uint8")).save(path)
+    return path
+
+
+def test_complete(face, capsys):
+    arguments = ["complete", str(face), "--mask", "centre", "--num-samples", "3"]
+    cli.main(arguments)
+    out = face.parent / "face_completed"
+    words = capsys.readouterr().out
+    assert "150×200 pixels, RGB" in words and "resized to 64×64, made grey" in words
+    assert {p.name for p in out.iterdir()} == {
+        *("sheet.png", "01.png", "02.png", "03.png")
+    }
+    model = load_pretrained("completion_olivetti")
+    image, _ = pictures.read_picture(face, model.image_shape)
+    visible = masks.draw("centre", 1, (64, 64))
+    expected = model.complete(image[None], visible, 3, seed=0)[0]
+    for k in range(3):
+        found, _ = pictures.read_picture(out / f"0{k + 1}.png", model.image_shape)
+        np.testing.assert_allclose(found, expected[k], atol=0.5 / 255 + 1e-4)
+        np.testing.assert_array_equal(found[visible[0]], image[visible[0]])
+    before = (out / "sheet.png").read_bytes()
+    with pytest.raises(SystemExit, match="already exists"):
+        cli.main([*arguments, "--seed", "1"])
+    assert (out / "sheet.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["missing.png"], "picture file.*missing.png"),
+        (["FACE", "--mask", "all"], "Expected --mask to be one of"),
+        (["FACE", "--mask", "WHITE"], "all white"),
+        (["FACE", "--num-samples", "0"], "num_samples=0"),
+        (["FACE", "--run", "nothing"], "finished run"),
+    ],
+)
+def test_complete_refuses(arguments, words, face, tmp_path):
+    white = tmp_path / "white.png"
+    Image.fromarray(np.full((9, 9), 255, "uint8")).save(white)
+    places = {"FACE": str(face), "WHITE": str(white)}
+    arguments = [places.get(argument, argument) for argument in arguments]
+    with pytest.raises(SystemExit, match=words):
+        cli.main(["complete", *arguments, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_complete_needs_a_completion_model(run, face, tmp_path):
+    with pytest.raises(SystemExit, match=r"run of a completion model.*AttentionVAE"):
+        cli.main(
+            ["complete", str(face), "--run", str(run), "--out", str(tmp_path / "out")]
+        )
 
 
 OFFLINE = """

@@ -118,3 +118,16 @@ def checked_visible(visible, n, image_shape):
             f"Received: {visible.dtype} of shape {visible.shape}"
         )
     return visible.reshape(-1, h, w, 1)
+
+
+def checked_partly_visible(visible, n, image_shape):
+    """Boolean (n, h, w, 1); ValueError unless each image is visible in part alone."""
+    visible = checked_visible(visible, n, image_shape)
+    shares = visible.mean(axis=(1, 2, 3))
+    if not np.all((shares > 0) & (shares < 1)):
+        raise ValueError(
+            "Expected masks with at least one visible and one hidden pixel. Received: "
+            f"`visible` with {np.sum(shares == 0)} all hidden and "
+            f"{np.sum(shares == 1)} all visible of {len(visible)}"
+        )
+    return np.broadcast_to(visible, (n, *visible.shape[1:]))

@@ -1,4 +1,4 @@
-"""The command `tfattn`: train, evaluate and sample a model in a run folder."""
+"""The command `tfattn`: train, evaluate and sample models, complete pictures."""
 
 import argparse
 import os
@@ -10,7 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfattn import data, plots
+from tfattn import data, masks, pictures, plots
+from tfattn.models import CompletionVAE, load_pretrained
 from tfattn.runs import (
     fit,
     load_run,
@@ -19,12 +20,13 @@ from tfattn.runs import (
     write_json,
     write_whole,
 )
-from tfattn.systems import classifier, gan, transformer, vae
+from tfattn.systems import classifier, completion, gan, transformer, vae
 
 SYSTEMS = {
     "vae": vae,
     "gan": gan,
     "transformer": transformer,
+    "completion": completion,
     "classifier": classifier,
 }
 
@@ -34,12 +36,13 @@ def train(arguments):
     system = SYSTEMS[arguments.system]
     if arguments.epochs < 1:
         raise ValueError(f"Expected --epochs >= 1. Received: {arguments.epochs}")
-    name = arguments.data or "mnist"
+    default, embedded = system.DEFAULT_DATA
+    name = arguments.data or default
     run = arguments.out or Path("runs") / f"{arguments.system}_{name}"
     not_config = ("action", "out", "resume")
     config = {k: v for k, v in vars(arguments).items() if k not in not_config}
     config["data"] = name
-    dataset = data.load(name, fallback=None if arguments.data else "digits")
+    dataset = data.load(name, fallback=None if arguments.data else embedded)
     keras.utils.set_random_seed(arguments.seed)
     model = system.build(dataset, arguments)
     open_run(run, config, arguments.resume)
@@ -101,6 +104,39 @@ def sample(arguments):
     print(out)
 
 
+def complete(arguments):
+    """`tfattn complete IMAGE`: several answers for what a mask hides of a picture."""
+    out = arguments.out or arguments.image.with_name(
+        f"{arguments.image.stem}_completed"
+    )
+    if out.exists():
+        raise ValueError(f"{out} already exists. Expected another --out.")
+    if arguments.run is None:
+        model = load_pretrained("completion_olivetti")
+    else:
+        model, _ = load_run(arguments.run)
+    if not isinstance(model, CompletionVAE):
+        raise ValueError(
+            "Expected the run of a completion model. "
+            f"Received: {arguments.run}, a {type(model).__name__}"
+        )
+    image, words = pictures.read_picture(arguments.image, model.image_shape)
+    visible = pictures.read_mask(arguments.mask, model.image_shape[:2])
+    completions = model.complete(
+        image[None], visible, arguments.num_samples, seed=arguments.seed
+    )
+    print(words)
+    figure = plots.completion_figure(image[None], visible, completions)
+    out.mkdir(parents=True)
+    write_figure(out / "sheet.png", figure)
+    for number, completed in enumerate(completions[0], start=1):
+        write_whole(
+            out / f"{number:02}.png",
+            lambda part, completed=completed: pictures.write_picture(part, completed),
+        )
+    print(out)
+
+
 def build_parser():
     parser = argparse.ArgumentParser(prog="tfattn", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -112,8 +148,8 @@ def build_parser():
         command.add_argument(
             "--data",
             choices=system.DATA,
-            help="data set (default: mnist, or the embedded digits if it cannot be "
-            "had)",
+            help="data set (default: {}, or the embedded {} if it cannot be "
+            "had)".format(*system.DEFAULT_DATA),
         )
         system.add_arguments(command)
         command.add_argument("--epochs", type=int, default=system.EPOCHS)
@@ -140,6 +176,25 @@ def build_parser():
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--out", type=Path, help="PNG file to write")
     command.set_defaults(action=sample)
+
+    command = commands.add_parser(
+        "complete", help="draw what a mask hides of a picture of yours"
+    )
+    command.add_argument("image", type=Path, help="a face, filling the picture")
+    command.add_argument(
+        "--mask",
+        default="lower_half",
+        help=f"{', '.join(masks.NAMES)}, or a picture file, white where visible",
+    )
+    command.add_argument(
+        "--run", type=Path, help="a finished run (default: the model in the package)"
+    )
+    command.add_argument("--num-samples", type=int, default=8)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--out", type=Path, help="folder to make (default: IMAGE_completed)"
+    )
+    command.set_defaults(action=complete)
     return parser
 
 

@@ -90,13 +90,21 @@ class ConditionalImageModel(keras.Model):
             return None
         return checked_labels(labels, n, self.num_classes)
 
-    # A training that goes on from a file must go on with the same draws.
+    # A training that goes on from a file must go on with the same draws, its own and
+    # those of its layers, which Keras does not save.
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+        store["seed_state"] = np.stack(
+            [ops.convert_to_numpy(state) for state in self._seed_states()]
+        )
 
     def load_own_variables(self, store):
-        self.seed_generator.state.assign(np.array(store["seed_state"]))
+        found = np.array(store["seed_state"]).reshape(-1, 2)
+        for state, value in zip(self._seed_states(), found, strict=True):
+            state.assign(value)
+
+    def _seed_states(self):
+        return [v for v in self.variables if v.path.endswith("seed_generator_state")]
 
     def get_config(self):
         return {

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from tfattn.models.classifier import ImageClassifier
+from tfattn.models.completion import CompletionVAE
 from tfattn.models.gan import SelfAttentionGAN
 from tfattn.models.image_transformer import ImageTransformer
 from tfattn.models.vae import AttentionVAE
@@ -14,6 +15,7 @@ MODELS = {
     "classifier_binarized_mnist": ImageClassifier,
     "classifier_fashion_mnist": ImageClassifier,
     "classifier_mnist": ImageClassifier,
+    "completion_olivetti": CompletionVAE,
     "gan_fashion_mnist": SelfAttentionGAN,
     "gan_mnist": SelfAttentionGAN,
     "transformer_mnist": ImageTransformer,
@@ -34,6 +36,7 @@ def load_pretrained(name):
             `"transformer_mnist"`: `ImageTransformer` on the same;
             `"transformer_words"`: the same on images of two digits, conditional on a
             text of two number words;
+            `"completion_olivetti"`: `CompletionVAE` on faces of 64×64 pixels;
             `"gan_mnist"`, `"gan_fashion_mnist"`: `SelfAttentionGAN`, conditional on
             the class;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on

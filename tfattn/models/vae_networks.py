@@ -27,10 +27,10 @@ def build_encoder(image_shape, latent_dim, num_classes, width, attention):
     """Images, and one-hot classes if there are any, to the mean and log-variance."""
     inputs = _inputs(image_shape, num_classes)
     x = layers.Conv2D(width, 5, strides=2, padding="same")(inputs[0])
-    x = _residual_block(x)  # (h/2, w/2, width)
+    x = residual_block(x)  # (h/2, w/2, width)
     x = layers.Activation("silu")(x)
     x = layers.Conv2D(2 * width, 3, strides=2, padding="same")(x)
-    x = _residual_block(x)  # (h/4, w/4, 2*width)
+    x = residual_block(x)  # (h/4, w/4, 2*width)
     x = ATTENTION_LAYERS[attention](1, "encoder_attention")(x)
     x = layers.Flatten()(layers.Activation("silu")(x))
     x = layers.Concatenate()([x, *inputs[1:]]) if num_classes else x
@@ -46,10 +46,10 @@ def build_decoder_features(image_shape, latent_dim, num_classes, width):
     x = layers.Concatenate()(inputs) if num_classes else inputs[0]
     x = layers.Dense(h // 4 * (w // 4) * 2 * width)(x)
     x = layers.Reshape((h // 4, w // 4, 2 * width))(x)
-    x = _residual_block(x)
+    x = residual_block(x)
     x = layers.Conv2D(4 * width, 1)(layers.Activation("silu")(x))
     x = DepthToSpace()(x)
-    x = _residual_block(x)
+    x = residual_block(x)
     return keras.Model(inputs, x, name="decoder_features")
 
 
@@ -74,7 +74,7 @@ def _inputs(shape, num_classes):
     return inputs
 
 
-def _residual_block(x):
+def residual_block(x):
     """x + conv(silu(conv(silu(x)))), the last convolution starting small."""
     channels = x.shape[-1]
     y = layers.Activation("silu")(x)

@@ -3,7 +3,8 @@
 Each module but `common` has the same names, which `tfattn.runs.fit` and `tfattn.cli`
 call:
 
-* `BATCH_SIZE`, `EPOCHS` (default), `DATA` (names of data sets that it takes)
+* `BATCH_SIZE`, `EPOCHS` (default), `DATA` (names of data sets that it takes),
+  `DEFAULT_DATA` (the default, and the embedded set that replaces it if need be)
 * `add_arguments(parser)`: the options of `tfattn train` that are the system's own
 * `build(dataset, arguments)`: the model; `training_arrays(dataset, model)`
 * `compile_model(model, num_steps)`

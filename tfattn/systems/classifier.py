@@ -11,6 +11,7 @@ from tfattn.systems.common import TEST_DRAW_SEED, binarisation
 BATCH_SIZE = 128
 EPOCHS = 16
 DATA = ("mnist", "fashion_mnist", "digits")
+DEFAULT_DATA = ("mnist", "digits")
 
 
 def add_arguments(parser):

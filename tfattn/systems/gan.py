@@ -11,6 +11,7 @@ from tfattn.systems.common import add_mixed_precision, dtype_of, write_epoch_fig
 BATCH_SIZE = 64
 EPOCHS = 13
 DATA = ("mnist", "fashion_mnist", "digits")
+DEFAULT_DATA = ("mnist", "digits")
 # Digits vary in far fewer ways than photographs: with 128 latents their distance to
 # real ones falls more slowly.
 LATENT_DIM = 32

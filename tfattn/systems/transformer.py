@@ -19,6 +19,7 @@ from tfattn.systems.common import (
 BATCH_SIZE = 64
 EPOCHS = 18
 DATA = ("mnist", "fashion_mnist", "binarized_mnist", "digits")
+DEFAULT_DATA = ("mnist", "digits")
 NUM_TRAINING_PAIRS = 30_000
 NUM_TEST_PAIRS = 2_000
 # The first was trained on black and white images, the second on grey ones.

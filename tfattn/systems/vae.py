@@ -16,6 +16,7 @@ from tfattn.systems.common import (
 BATCH_SIZE = 128
 EPOCHS = 20
 DATA = data.NAMES
+DEFAULT_DATA = ("mnist", "digits")
 SAMPLE_SEED = 0
 
 
