@@ -43,7 +43,7 @@ def main(adversarial, gate, binarized):
         for mask in completion.MEASURED_MASKS
     }
     content = {
-        "protocol": completion.protocol(faces, faces.x_test)
+        "protocol": completion.protocol(faces, shipped, faces.x_test)
         + "; baselines fitted to the training faces and their mirror images, for "
         "strokes anew for each face",
         "machine": f"{os.cpu_count()} CPU cores, {keras.backend.backend()}",
@@ -118,9 +118,9 @@ def digits(run):
     """Lower halves of statically binarised digits, the image Transformer's too."""
     dataset = data.load("binarized_mnist")
     model, result = load_run(run)
-    order = np.random.default_rng(0)
-    x = dataset.x_test[np.sort(order.permutation(len(dataset.x_test))[:1000])]
-    few = order.permutation(len(dataset.x_train))[:NUM_DIGITS_FOR_BASELINES]
+    x = completion.test_images(dataset, model)
+    order = np.random.default_rng(1).permutation(len(dataset.x_train))
+    few = order[:NUM_DIGITS_FOR_BASELINES]
     found = rows("lower_half", dataset.x_train[few], x, {"CompletionVAE": model})
     visible = masks.draw("lower_half", 1, x.shape[1:3])[0]
     completions = load_pretrained("transformer_mnist").complete(

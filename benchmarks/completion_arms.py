@@ -79,7 +79,7 @@ def train_one(arguments):
         )
     x = dataset.x_test
     content = {
-        "protocol": completion.protocol(dataset, x),
+        "protocol": completion.protocol(dataset, model, x),
         "epochs": arguments.epochs,
         "parameters": model.count_params(),
         "backend": keras.backend.backend(),

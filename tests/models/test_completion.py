@@ -137,6 +137,35 @@ def test_bound_rises_with_the_number_of_samples_and_follows_the_seed():
     np.testing.assert_array_equal(model.elbo(near, seen), bounds[0])
 
 
+def test_two_levels_are_black_and_white():
+    """Probabilities of all 2^4 answers for hidden pixels sum to 1, at any z."""
+    model = small((8, 8, 1), levels=2)
+    seen = np.ones((8, 8), bool)
+    seen[2:4, 5:7] = False
+    bits = (np.arange(16)[:, None] >> np.arange(4)) & 1
+    x = np.round(images(1, (8, 8, 1))).repeat(16, axis=0)
+    x[:, 2:4, 5:7, 0] = bits.reshape(16, 2, 2)
+    mask = ops.array(np.broadcast_to(seen[..., None], x.shape).astype("float32"))
+    z = ops.array(np.random.default_rng(0).normal(size=(1, 5)), "float32")
+    pixels = model._pixels(z, features_of(model, x[0], seen))
+    densities = checks.numpy_of(model._hidden_log_density(ops.array(x), mask, pixels))
+    np.testing.assert_allclose(np.exp(densities).sum(), 1, atol=1e-5)
+    # A completion is the probability of white.
+    found = model.complete_from(z[None], x[:1], seen)[0, 0]
+    expected = np.tensordot(np.exp(densities), x, axes=1)
+    np.testing.assert_allclose(found[~seen], expected[~seen], atol=1e-4)
+
+
+def test_two_levels_are_drawn_in_training():
+    model, grey = small(levels=2), np.full((40, *SHAPE), 0.3, "float32")
+    first, second = (ops.convert_to_numpy(model._drawn(grey, True)[0]) for _ in "ab")
+    assert set(np.unique(first)) == {0, 1} and np.any(first != second)
+    assert abs(first.mean() - 0.3) < 0.02
+    np.testing.assert_array_equal(
+        model._drawn(np.round(images()), True)[0], np.round(images())
+    )
+
+
 def test_half_precision_leaves_the_grey_levels_alone():
     """A bfloat16 image would be off by half a level."""
     model = small(dtype="mixed_bfloat16")
@@ -222,6 +251,20 @@ def test_fit_learns(kind):
     found = model.complete(x, seen, 4, seed=0).mean(axis=1)
     own, other = ((found - y)[:, ~seen[0]] for y in (x, x[::-1]))
     assert np.mean(own**2) < 0.4 * np.mean(other**2)
+
+
+def test_scales_stay_where_the_density_has_a_gradient():
+    """Black and white images drive them up, without end if nothing holds them."""
+    model, x, seen = small(), np.round(images()), visible()
+    for shift, least, most in ((500.0, 4.9, 5.0), (-500.0, -6.0, -5.9)):
+        model.decoder.get_layer("log_scales").bias.assign([shift, shift])
+        mean, _ = model.encode_visible(x, seen)
+        found = model._pixels(mean[:1], features_of(model, x[0], seen[0]))[1]
+        found = ops.convert_to_numpy(found)
+        assert least <= found.min() and found.max() <= most
+        model.compile(keras.optimizers.SGD(1e-6))
+        model.fit(x, verbose=0)
+        assert np.all(np.isfinite(model.elbo(x, seen)))
 
 
 def test_augmented_in_training_alone():
@@ -428,6 +471,7 @@ def test_an_adversarial_training_goes_on_from_a_file(tmp_path, eagerly):
         ({"image_shape": (28, 28)}, r"\(height, width, channels\).*\(28, 28\)"),
         ({"image_shape": (7, 28, 1)}, r"8×8.*\(7, 28, 1\)"),
         ({"latent_dim": 0}, "`latent_dim`.*latent_dim=0"),
+        ({"levels": 1}, "`levels`.*levels=1"),
         ({"width": 4}, "`width`.*>= 8"),
         ({"width": 9}, "even.*width=9"),
         ({"attention": "module"}, "Expected attention in.*'module'"),

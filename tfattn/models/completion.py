@@ -28,8 +28,10 @@ from tfattn.models.gan_networks import build_discriminator
 from tfattn.models.importance_weighting import bounds
 
 ATTENTIONS = ("self", "residual", "uniform", None)
-# Of a pixel's logistic distribution; the least is about half a grey level.
+# Of a pixel's logistic distribution. The least is about half a grey level; at the most
+# black and white, with all beyond them, have a probability of about one half.
 LEAST_LOG_SCALE = -6.0
+MOST_LOG_SCALE = 5.0
 LOG_SCALE_AT_START = -2.0
 # How often each mask is drawn in training.
 TRAINING_SHARES = {
@@ -55,7 +57,7 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
     2. posterior: q(z|x, m), a Gaussian by a network like the prior's, which sees the
        hidden pixels too and is there for training alone
     3. decoder: from z and the features of v, with attention at (h/4, w/4), mean and
-       scale of each pixel's logistic distribution, rounded to 256 grey levels
+       scale of each pixel's logistic distribution, rounded to `levels` grey levels
     4. evidence lower bound on log p(hidden pixels | v, m) =
        Σ_hidden log p(x_i|z, v, m) + log p(z|v, m) − log q(z|x, m), in nats per image
 
@@ -72,6 +74,9 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
     Args:
         image_shape: (h, w, c), h and w at least 8.
         latent_dim: Number of latents.
+        levels: Grey levels of a pixel. With 2, pixels are black or white, and grey
+            ones in [0, 1] are drawn anew in each training step (dynamic
+            binarisation).
         attention: `"self"` (`SelfAttention2D`), or a control: `"residual"` and
             `"uniform"`, of the same number of parameters, and `None`.
         adversarial: Whether a discriminator takes part in the training.
@@ -101,6 +106,7 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         self,
         image_shape=(64, 64, 1),
         latent_dim=8,
+        levels=256,
         attention="self",
         adversarial=False,
         width=16,
@@ -118,6 +124,7 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
                 f"Received: image_shape={self.image_shape}"
             )
         check_integer("latent_dim", latent_dim, least=1)
+        check_integer("levels", levels, least=2)
         check_integer("width", width, least=8)
         if width % 2:
             raise ValueError(f"Expected `width` to be even. Received: width={width}")
@@ -140,6 +147,7 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         # Half precision would round the grey levels.
         self.autocast = False
         self.latent_dim = latent_dim
+        self.levels = levels
         self.attention = attention
         self.adversarial = adversarial
         self.width = width
@@ -179,6 +187,10 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         x = ops.cast(x, "float32")
         if training and self.augment:
             x = augmented(x, self.seed_generator)
+        if self.levels == 2:
+            # A draw leaves 0 and 1 as they are: uniform numbers lie in [0, 1).
+            draw = keras.random.uniform(ops.shape(x), seed=self.seed_generator)
+            x = ops.cast(draw < x, "float32")
         if visible is None:
             visible = self._drawn_masks(ops.shape(x)[0])
         return x, ops.cast(visible, "float32")
@@ -208,11 +220,19 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         """Mean in [0, 1] and log-scale of each pixel, both (n, h, w, c)."""
         logits, log_scales = self.decoder([z, *features], training=training)
         span = LOG_SCALE_AT_START - LEAST_LOG_SCALE
-        return ops.sigmoid(logits), LEAST_LOG_SCALE + ops.softplus(log_scales + span)
+        log_scales = LEAST_LOG_SCALE + ops.softplus(log_scales + span)
+        return ops.sigmoid(logits), ops.minimum(log_scales, MOST_LOG_SCALE)
 
-    @staticmethod
-    def _hidden_log_density(x, visible, pixels):
-        log_density = discretised_logistic_log_density(x, *pixels)
+    def _expected(self, pixels):
+        """The mean grey level of each pixel, in [0, 1]."""
+        means, log_scales = pixels
+        if self.levels == 2:
+            # All of the distribution above one half is white.
+            return ops.sigmoid((means - 0.5) * ops.exp(-log_scales))
+        return means
+
+    def _hidden_log_density(self, x, visible, pixels):
+        log_density = discretised_logistic_log_density(x, *pixels, levels=self.levels)
         return ops.sum((1 - visible) * log_density, axis=(-3, -2, -1))
 
     def compute_loss(
@@ -305,10 +325,10 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         return ops.stop_gradient(_composite(x, visible, means))
 
     def _decoded_prior(self, noise, of_prior, training=False):
-        """Pixels' means at the z of the prior that `noise` stands for."""
+        """Pixels at the z of the prior that `noise` stands for."""
         mean, log_variance, *features = of_prior
         z = mean + ops.exp(0.5 * log_variance) * noise
-        return self._pixels(z, features, training)[0]
+        return self._expected(self._pixels(z, features, training))
 
     def _generator_variables(self):
         return [
@@ -337,8 +357,8 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
     ):
         """Draws the hidden pixels of images.
 
-        A completion is the mean of the pixels at a drawn z; what z does not say is
-        left out of it, so that it has no noise.
+        A completion holds each pixel's mean level at a drawn z, with two levels the
+        probability of white; noise that z does not speak of is not drawn.
 
         Args:
             images: Images (n, h, w, c) in [0, 1]; what stands at hidden pixels has no
@@ -400,11 +420,11 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         for start in range(0, len(images), step):
             part = slice(start, start + step)
             features = self._encode_visible(images[part], visible[part])[2:]
-            means, _ = self._pixels(
+            pixels = self._pixels(
                 ops.reshape(z[part], (-1, self.latent_dim)),
                 [ops.repeat(feature, num_samples, axis=0) for feature in features],
             )
-            completions[part] = ops.convert_to_numpy(means).reshape(
+            completions[part] = ops.convert_to_numpy(self._expected(pixels)).reshape(
                 completions[part].shape
             )
         return np.where(visible[:, None] == 1, images[:, None], completions)
@@ -478,7 +498,7 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
             batch_size: Images decoded at once.
 
         Returns:
-            NumPy array (n,), nats per image, of pixels rounded to 256 levels.
+            NumPy array (n,), nats per image, of pixels rounded to `levels` levels.
 
         Raises:
             ValueError: As for `complete`.
@@ -499,7 +519,7 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         return bounds(
             self._log_weights,
             self.posterior,
-            np.rint(255 * images) / np.float32(255),
+            np.rint((self.levels - 1) * images) / np.float32(self.levels - 1),
             [ops.convert_to_tensor(visible)],
             num_samples,
             seed,
@@ -528,6 +548,7 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         config = {
             **super().get_config(),
             "latent_dim": self.latent_dim,
+            "levels": self.levels,
             "attention": self.attention,
             "adversarial": self.adversarial,
             "width": self.width,

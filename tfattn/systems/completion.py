@@ -8,7 +8,9 @@ from tfattn.completion_quality import completion_quality
 from tfattn.models import CompletionVAE, TwoTimeScaleOptimizer
 from tfattn.runs import write_figure
 from tfattn.systems.common import (
+    TEST_DRAW_SEED,
     add_mixed_precision,
+    binarisation,
     dtype_of,
     warmup_cosine,
 )
@@ -18,9 +20,10 @@ EPOCHS = 40
 DATA = data.NAMES
 DEFAULT_DATA = ("olivetti", "faces")
 FACES = ("olivetti", "faces")
-# Three hundred faces tell latents apart of which there are few; digits are more.
-LATENT_DIMS = {"olivetti": 8, "faces": 8}
-LATENT_DIM = 16
+# Black and white, as the VAE and the Transformer have them.
+DIGITS = ("mnist", "binarized_mnist", "digits")
+# Of a few hundred faces the prior learns few latents; other sets are larger.
+NUM_LATENTS_OF_FACES, NUM_LATENTS = 8, 16
 # Small sets are repeated until an epoch has so many images, masks of their own each.
 EPOCH_SIZE = 9600
 # What is measured: test images at most, completions of each, masks.
@@ -48,14 +51,16 @@ def add_arguments(parser):
 
 
 def build(dataset, arguments):
+    faces = dataset.name in FACES
     return CompletionVAE(
         dataset.x_train.shape[1:],
-        latent_dim=LATENT_DIMS.get(dataset.name, LATENT_DIM),
+        latent_dim=NUM_LATENTS_OF_FACES if faces else NUM_LATENTS,
+        levels=2 if dataset.name in DIGITS else 256,
         attention=None if arguments.attention == "none" else arguments.attention,
         adversarial=arguments.adversarial,
         gate=arguments.gate,
         # A mirrored or turned digit is another one, or none.
-        augment=dataset.name in FACES,
+        augment=faces,
         seed=arguments.seed,
         dtype=dtype_of(arguments),
     )
@@ -96,7 +101,7 @@ def draw_epoch(model, run, epoch):
 
 
 def draw(model, dataset, run):
-    x = _test_images(dataset)[:6]
+    x = test_images(dataset, model)[:6]
     visible = masks.draw("lower_half", len(x), model.image_shape[:2])
     _write_sheet(model, x, visible, run / "samples.png")
     for name in masks.NAMES[1:]:
@@ -120,7 +125,7 @@ def draw(model, dataset, run):
 
 
 def measure(model, dataset):
-    x = _test_images(dataset)
+    x = test_images(dataset, model)
     found = {
         name: quality(model, x, _measured_mask(model, x, name))
         for name in MEASURED_MASKS
@@ -142,14 +147,14 @@ def measure(model, dataset):
             flush=True,
         )
     return {
-        "protocol": protocol(dataset, x),
+        "protocol": protocol(dataset, model, x),
         "completion": estimates,
     }
 
 
 def evaluate(model, dataset, arguments):
     """The same, and the importance-weighted bound of the hidden half."""
-    x = _test_images(dataset)
+    x = test_images(dataset, model)
     visible = _measured_mask(model, x, "lower_half")
     nats = -model.log_likelihood(x, visible, num_samples=arguments.num_samples)
     estimate = metrics.bootstrap_estimate(_bits_per_hidden_pixel(nats, x, visible))
@@ -176,21 +181,24 @@ def quality(model, x, visible):
     return found | {"bits_per_hidden_pixel": _bits_per_hidden_pixel(nats, x, visible)}
 
 
-def protocol(dataset, x):
+def protocol(dataset, model, x):
     """Words on what `measure` measures."""
     people = ", of people that training never shows" * (dataset.name == "olivetti")
+    drawn = f"; {binarisation(dataset.name)}" * (model.levels == 2)
     return (
-        f"{len(x)} test images{people}; PSNR of hidden pixels, peak 1, and SSIM of the "
-        f"windows that touch them; the mean of {NUM_SAMPLES} completions, the first "
-        f"and the best of them; bits per hidden pixel of 256 levels: evidence lower "
-        "bound, 4 draws; intervals: 95 %, bootstrap over images"
+        f"{len(x)} test images{people}{drawn}; PSNR of hidden pixels, peak 1, and "
+        f"SSIM of the windows that touch them; the mean of {NUM_SAMPLES} completions, "
+        "the first and the best of them; bits per hidden pixel of "
+        f"{model.levels} levels: evidence lower bound, 4 draws; intervals: 95 %, "
+        "bootstrap over images"
     )
 
 
-def _test_images(dataset):
-    """All test images, or a seeded subset of a large set."""
+def test_images(dataset, model):
+    """All test images, or a seeded subset of a large set, of the model's levels."""
     order = np.random.default_rng(0).permutation(len(dataset.x_test))
-    return dataset.x_test[np.sort(order[:NUM_TEST_IMAGES])]
+    x = dataset.x_test[np.sort(order[:NUM_TEST_IMAGES])]
+    return data.binarize(x, TEST_DRAW_SEED) if model.levels == 2 else x
 
 
 def _measured_mask(model, x, name):
