@@ -13,7 +13,7 @@ def test_levels_sum_to_one_and_equal_differences(levels, mean, log_scale):
     x = np.arange(levels) / (levels - 1)
     found = checks.numpy_of(
         discretised_logistic_log_density(
-            x.astype("float32"), mean, ops.array(log_scale), levels
+            ops.array(x, "float32"), mean, ops.array(log_scale), levels
         )
     )
     with np.errstate(over="ignore"):

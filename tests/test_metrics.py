@@ -32,6 +32,37 @@ def test_mean_estimate_covers_the_truth_about_95_times_in_100():
     assert 920 <= covered <= 970
 
 
+def test_bootstrap_estimate_is_the_normal_one_of_many_values():
+    values = np.random.default_rng(0).exponential(size=2000)
+    found, normal = metrics.bootstrap_estimate(values), metrics.mean_estimate(values)
+    np.testing.assert_allclose(found, normal, rtol=0.01)
+    assert metrics.bootstrap_estimate(values) == found
+    assert metrics.bootstrap_estimate(values, seed=1).low != found.low
+    assert metrics.bootstrap_estimate([3.0, 3.0]) == (3, 3, 3, 2)
+
+
+def test_bootstrap_of_groups_draws_whole_groups():
+    """Copies of a value say nothing new; of groups of two sizes the mean is theirs."""
+    values = np.random.default_rng(0).normal(size=30)
+    copies, groups = np.repeat(values, 20), np.repeat(np.arange(30), 20)
+    found = metrics.bootstrap_estimate(copies, groups)
+    np.testing.assert_allclose(found[:3], metrics.bootstrap_estimate(values)[:3])
+    alone = metrics.bootstrap_estimate(copies)
+    assert found.high - found.low > 3 * (alone.high - alone.low)
+    # Drawn twice, "a" gives 0 and "b" 1; once each, the mean of 4 values is 1/4.
+    found = metrics.bootstrap_estimate([0, 0, 0, 1], ["a", "a", "a", "b"])
+    np.testing.assert_allclose(found, (0.25, 0, 1, 4))
+
+
+@pytest.mark.parametrize(
+    ("values", "groups"),
+    [([1.0], None), ([1.0, np.nan], None), ([1, 2], [0, 0]), ([1, 2], [0, 1, 2])],
+)
+def test_bootstrap_refuses(values, groups):
+    with pytest.raises(ValueError, match="Expected"):
+        metrics.bootstrap_estimate(values, groups)
+
+
 def test_spread_by_hand():
     draws = [{"a": 3.0, "b": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 5.0, "b": 4.0}]
     assert metrics.spread(draws) == {

@@ -8,9 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfattn import cli, data, metrics, number_words
+from tfattn import (
+    cli,
+    completion_baselines,
+    data,
+    masks,
+    metrics,
+    number_words,
+)
+from tfattn.completion_quality import completion_quality
 from tfattn.models import load_pretrained, pretrained, pretrained_results
-from tfattn.systems import gan, transformer
+from tfattn.systems import completion, gan, transformer
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,6 +58,32 @@ def test_shipped_vae_reaches_its_published_bound():
     assert published["negative_elbo"]["num_images"] == 10_000
     assert published["negative_elbo"]["value"] <= 88.5
     assert published["negative_log_likelihood_5000"]["value"] <= 84.8
+
+
+def test_shipped_completion_reaches_its_published_numbers():
+    """On all test faces, and ahead of every baseline where it is said to be."""
+    published = pretrained_results("completion_olivetti")
+    faces = real("olivetti")
+    model = load_pretrained("completion_olivetti")
+    visible = masks.draw("lower_half", 1, (64, 64))[0]
+    drawn = model.complete(faces.x_test, visible, completion.NUM_SAMPLES, seed=0)
+    found = completion_quality(faces.x_test, visible, drawn)
+    for measure in ("psnr", "ssim", "best_psnr"):
+        expected = published["completion"]["lower_half"][measure]["value"]
+        np.testing.assert_allclose(found[measure].mean(), expected, rtol=0.01)
+    table = json.loads((ROOT / "benchmarks/results/completion.json").read_text())
+    rows = table["masks"]["lower_half"]
+    for name in completion_baselines.BASELINES:
+        assert found["ssim"].mean() > rows[name]["ssim"]["value"]
+        assert found["best_psnr"].mean() > rows[name]["psnr"]["value"]
+    ridge = completion_baselines.ridge_regression(
+        completion_baselines.with_mirror_images(faces.x_train), faces.x_test, visible
+    )
+    again = completion_quality(faces.x_test, visible, ridge)["ssim"].mean()
+    assert again == pytest.approx(rows["ridge regression"]["ssim"]["value"], abs=1e-3)
+    assert published["training_seconds"] <= 40 * 60
+    assert published["completion"]["lower_half"]["psnr"]["num_images"] == 100
+    assert table["seconds_of_16_completions_of_a_face"]["first"] < 1
 
 
 def test_shipped_transformer_reaches_its_published_likelihood():

@@ -1,6 +1,22 @@
 """tfattn: attention for image generation in Keras 3."""
 
-from tfattn import data, layers, metrics, models
+from tfattn import (
+    completion_baselines,
+    completion_quality,
+    data,
+    layers,
+    masks,
+    metrics,
+    models,
+)
 
 __version__ = "0.1.0"
-__all__ = ["data", "layers", "metrics", "models"]
+__all__ = [
+    "completion_baselines",
+    "completion_quality",
+    "data",
+    "layers",
+    "masks",
+    "metrics",
+    "models",
+]
