@@ -3,8 +3,9 @@
 python benchmarks/completion_arms.py train FOLDER --seeds 0 1 2 3 4 5 --epochs 15
 python benchmarks/completion_arms.py summarise FOLDER
 
-With the same seed all arms start from the same shared weights and see the same faces,
-masks and changes. `train` writes a file for each arm and seed and leaves out what is
+With the same seed all arms see the same faces, masks and changes. Their initial weights
+come from the same seed, too, but are not the same where an attention layer has taken
+numbers before. `train` writes a file for each arm and seed and leaves out what is
 there; on a GPU `--processes 12` trains as many at once. `summarise` writes
 `results/completion_arms.json`.
 """
@@ -112,9 +113,11 @@ def summarise(arguments):
     }
     first = files["none"][0]
     summary = {
-        "protocol": f"{len(files['none'])} seeds of each arm, the same for all arms: "
-        "same initial shared weights, faces, masks and changes; "
-        f"{first['epochs']} epochs; {first['protocol']}; differences: to the arm "
+        "protocol": first["protocol"],
+        "pairs": f"{len(files['none'])} seeds of each arm, the same for all arms: "
+        "same faces, masks and changes in each step; initial weights differ where an "
+        "attention layer has taken random numbers before; "
+        f"{first['epochs']} epochs; differences: to the arm "
         "without attention, face by face and seed by seed, averaged over seeds; "
         "intervals of differences: bootstrap over faces, over the ten people, and "
         "over seeds",

@@ -292,11 +292,12 @@ def _completion():
     digits = measured["digits"]
     lines += [
         "",
-        f"Protocol: {measured['protocol']}. Arms: {arms['protocol']}; trained on an "
+        f"Protocol: {measured['protocol']}. Arms: {arms['pairs']}; trained on an "
         f"{arms['device']}. The shipped model: "
         f"{shipped['epochs']} epochs, {shipped['training_seconds'] / 60:.0f} min on "
         f"{shipped['machine']}, bfloat16, {shipped['parameters']} parameters; its "
-        "numbers of epochs and latents were chosen on six people of the training set. "
+        "latents, its rate and how faces are changed were chosen on six people of the "
+        "training set, by models of the other 24. "
         f"At most {_interval(shipped['bits_per_hidden_pixel_64'], 2)} bits per hidden "
         "pixel of the lower half (64 draws). Adversarial and gate: "
         f"{measured['epochs']['adversarial']} and {measured['epochs']['gate']} epochs. "

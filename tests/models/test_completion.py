@@ -399,7 +399,9 @@ def test_losses_of_an_adversarial_step_by_hand(monkeypatch):
     x = images(4, ADVERSARIAL["image_shape"])
     mask = visible(4, (8, 12, 2))[..., None].astype("float32")
     noise = np.random.default_rng(4).normal(size=(4, 5)).astype("float32")
-    monkeypatch.setattr(keras.random, "normal", lambda *_, **__: ops.array(noise))
+    monkeypatch.setattr(
+        keras.random, "normal", lambda shape, **_: ops.reshape(ops.array(noise), shape)
+    )
     model = adversarial(adversarial_weight=7.0)
     seen = []
 

@@ -74,12 +74,12 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
     Args:
         image_shape: (h, w, c), h and w at least 8.
         latent_dim: Number of latents.
-        levels: Grey levels of a pixel. With 2, pixels are black or white, and grey
-            ones in [0, 1] are drawn anew in each training step (dynamic
-            binarisation).
         attention: `"self"` (`SelfAttention2D`), or a control: `"residual"` and
             `"uniform"`, of the same number of parameters, and `None`.
         adversarial: Whether a discriminator takes part in the training.
+        levels: Grey levels of a pixel. With 2, pixels are black or white, and grey
+            ones in [0, 1] are drawn anew in each training step (dynamic
+            binarisation).
         width: Channels at (h/2, w/2), at least 8 and even; twice as many at
             (h/4, w/4).
         gate: Whether an `AttentionGate` weighs the decoder's places at (h/2, w/2),
@@ -106,9 +106,9 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         self,
         image_shape=(64, 64, 1),
         latent_dim=8,
-        levels=256,
         attention="self",
         adversarial=False,
+        levels=256,
         width=16,
         gate=False,
         dropout=0.1,
@@ -381,13 +381,15 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         """
         check_integer("num_samples", num_samples, least=1)
         check_temperature(temperature)
-        images = checked_images(images, self.image_shape)
-        noise = keras.random.normal(
+        images, visible = self._checked(images, visible)
+        noise = temperature * keras.random.normal(
             (len(images), num_samples, self.latent_dim), seed=seed
         )
-        mean, log_variance = self.encode_visible(images, visible)
-        z = mean[:, None] + temperature * ops.exp(0.5 * log_variance)[:, None] * noise
-        return self.complete_from(z, images, visible, batch_size)
+
+        def drawn(part, mean, log_variance):
+            return mean[:, None] + ops.exp(0.5 * log_variance)[:, None] * noise[part]
+
+        return self._completions(images, visible, num_samples, drawn, batch_size)
 
     def complete_from(self, z, images, visible, batch_size=160):
         """Completions at given latents.
@@ -414,14 +416,25 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
                 f"Expected latents of shape ({len(images)}, num_samples, "
                 f"{self.latent_dim}). Received: z of shape {tuple(z.shape)}"
             )
-        num_samples = z.shape[1]
+
+        def given(part, mean, log_variance):
+            return z[part]
+
+        return self._completions(images, visible, z.shape[1], given, batch_size)
+
+    def _completions(self, images, visible, num_samples, latents, batch_size):
+        """Completions at the z (n, num_samples, latent_dim) that the function `latents`
+        of a slice of the images, and of mean and log-variance there, returns."""
         step = max(1, batch_size // num_samples)
         completions = np.empty((len(images), num_samples, *self.image_shape), "float32")
         for start in range(0, len(images), step):
             part = slice(start, start + step)
-            features = self._encode_visible(images[part], visible[part])[2:]
+            mean, log_variance, *features = self._encode_visible(
+                images[part], visible[part]
+            )
+            z = latents(part, mean, log_variance)
             pixels = self._pixels(
-                ops.reshape(z[part], (-1, self.latent_dim)),
+                ops.reshape(z, (-1, self.latent_dim)),
                 [ops.repeat(feature, num_samples, axis=0) for feature in features],
             )
             completions[part] = ops.convert_to_numpy(self._expected(pixels)).reshape(

@@ -59,7 +59,7 @@ def build(dataset, arguments):
         attention=None if arguments.attention == "none" else arguments.attention,
         adversarial=arguments.adversarial,
         gate=arguments.gate,
-        # A mirrored or turned digit is another one, or none.
+        # A mirrored digit is none.
         augment=faces,
         seed=arguments.seed,
         dtype=dtype_of(arguments),
