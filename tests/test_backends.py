@@ -22,7 +22,7 @@ LANE = [
     "models/test_completion.py::test_log_weights_equal_loops[self]",
     "models/test_completion.py::test_same_seed_same_completions[None]",
     "models/test_completion.py::test_an_adversarial_step_moves_every_weight",
-    "models/test_vae.py::test_log_weights_equal_loops",
+    "models/test_vae.py::test_log_weights_equal_loops[self]",
     "models/test_vae.py::test_fit_with_classes",
     "models/test_vae.py::test_attention_control",
     "models/test_gan.py::test_fit_is_a_loop_of_steps",
