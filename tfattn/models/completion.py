@@ -16,13 +16,13 @@ from tfattn.densities import (
     discretised_logistic_log_density,
     gaussian_log_density,
 )
-from tfattn.models.adversarial_training import AdversarialModel, TwoTimeScaleOptimizer
 from tfattn.models.augmentation import augmented
 from tfattn.models.completion_networks import (
     build_decoder,
     build_posterior,
     build_prior,
 )
+from tfattn.models.completion_training import CompletionTraining
 from tfattn.models.conditional_image_model import ConditionalImageModel
 from tfattn.models.gan_networks import build_discriminator
 from tfattn.models.importance_weighting import bounds
@@ -47,7 +47,7 @@ DISCRIMINATOR_WIDTH = 16
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class CompletionVAE(ConditionalImageModel, AdversarialModel):
+class CompletionVAE(ConditionalImageModel, CompletionTraining):
     """Draws the hidden part of an image from the visible one, differently each time.
 
     With x an image, m the mask of its visible pixels, v = x ⊙ m and z a latent vector:
@@ -251,91 +251,6 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         if self.adversarial:
             return trackers
         return [*(m for m in super().metrics if m not in trackers), *trackers]
-
-    # --- training -------------------------------------------------------------
-
-    def compile(self, optimizer="rmsprop", **kwargs):
-        """`keras.Model.compile`; with `adversarial`, of a `TwoTimeScaleOptimizer`."""
-        if not self.adversarial:
-            super().compile(optimizer, **kwargs)
-            self.optimizer.build(self.trainable_variables)
-            return
-        if not isinstance(optimizer, TwoTimeScaleOptimizer):
-            raise ValueError(
-                "Adversarial training has two optimisers. Expected optimizer to be a "
-                f"TwoTimeScaleOptimizer. Received: optimizer={optimizer!r}"
-            )
-        super().compile(optimizer, auto_scale_loss=False, **kwargs)
-        optimizer.build_both(
-            self._generator_variables(), self.discriminator.trainable_variables
-        )
-
-    def compile_from_config(self, config):
-        config = keras.saving.deserialize_keras_object(config)
-        self.compile(config["optimizer"], jit_compile=config["jit_compile"])
-
-    def train_step(self, *arguments):
-        if self.adversarial:
-            return super().train_step(*arguments)
-        # Past AdversarialModel, to the training step of Keras.
-        return super(AdversarialModel, self).train_step(*arguments)
-
-    def adversarial_step(self, data):
-        """One step of the discriminator, then one of the other networks."""
-        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        x, visible = self._drawn(inputs, training=True)
-        shape = (ops.shape(x)[0], self.latent_dim)
-        of_posterior, of_prior = (
-            keras.random.normal(shape, seed=self.seed_generator) for _ in range(2)
-        )
-        self._discriminator_step(x, self._completed(x, visible, of_prior))
-        variables = self._generator_variables()
-
-        def loss():
-            prior = self.prior([x * visible, visible], training=True)
-            terms = self._terms(x, visible, of_posterior, prior, training=True)
-            bound_loss = self.compute_loss(y_pred=terms)
-            means = self._decoded_prior(of_prior, prior, training=True)
-            # Without training=True the discriminator's estimates stay where they are.
-            scores = self.discriminator([_composite(x, visible, means)])
-            self.trackers["generator_loss"].update_state(-ops.mean(scores))
-            return bound_loss - self.adversarial_weight * ops.mean(scores)
-
-        _, gradients = self.pullback(loss, variables)
-        found, _ = gradients(ops.ones(()))
-        self.apply_gradients(self.optimizer.generator, found, variables)
-
-    def _discriminator_step(self, x, completed):
-        variables = self.discriminator.trainable_variables
-
-        def loss():
-            # In one pass, real and drawn images meet the same weights.
-            images = ops.concatenate([x, completed])
-            real, drawn = ops.split(self.discriminator([images], training=True), 2)
-            return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + drawn))
-
-        value, gradients = self.pullback(loss, variables)
-        found, _ = gradients(ops.ones(()))
-        self.apply_gradients(self.optimizer.discriminator, found, variables)
-        self.trackers["discriminator_loss"].update_state(value)
-
-    def _completed(self, x, visible, noise):
-        prior = self.prior([x * visible, visible])
-        means = self._decoded_prior(noise, prior)
-        return ops.stop_gradient(_composite(x, visible, means))
-
-    def _decoded_prior(self, noise, of_prior, training=False):
-        """Pixels at the z of the prior that `noise` stands for."""
-        mean, log_variance, *features = of_prior
-        z = mean + ops.exp(0.5 * log_variance) * noise
-        return self._expected(self._pixels(z, features, training))
-
-    def _generator_variables(self):
-        return [
-            variable
-            for network in (self.posterior, self.prior, self.decoder)
-            for variable in network.trainable_variables
-        ]
 
     def _training_inputs(self, x, visible):
         checked_images(x, self.image_shape)
@@ -572,10 +487,6 @@ class CompletionVAE(ConditionalImageModel, AdversarialModel):
         }
         del config["num_classes"]
         return config
-
-
-def _composite(x, visible, means):
-    return visible * x + (1 - visible) * means
 
 
 def _gaussian_log_density_at(z, mean, log_variance):
