@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 def benchmark(name):
     """A script of benchmarks/ as a module."""
     path = ROOT / "benchmarks" / f"{name}.py"
+    sys.path.insert(0, str(path.parent))  # scripts there import each other
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -7,7 +7,8 @@ Each function takes
 * `visible`: boolean array (h, w), the same for all images
 
 and returns completions (n, num_samples, h, w, c), visible pixels as in `images`. The
-numbers below were chosen on faces of the training set alone, see README.
+numbers below were chosen on six people of the Olivetti training set, by fits to the
+other 24.
 """
 
 import numpy as np
@@ -49,16 +50,17 @@ def extra_trees(x_train, images, visible):
 def conditional_gaussian(x_train, images, visible, num_samples=16, seed=0):
     """Draws from a Gaussian of all pixels, given the visible ones.
 
-    With probabilistic principal components x = W z + mean + noise, z standard normal,
-    the visible pixels v give a Gaussian of z in closed form, with W_v their rows of W:
+    With x = W z + mean + noise, z standard normal and W the principal components, each
+    times its standard deviation, the visible pixels v give a Gaussian of z in closed
+    form, with W_v their rows of W and σ² the noise's variance, `NOISE_VARIANCE`:
 
         mean of z = (W_vᵀ W_v + σ² I)⁻¹ W_vᵀ (v − mean_v),
         covariance of z = σ² (W_vᵀ W_v + σ² I)⁻¹
 
     Half of the draws mirror the other half about the mean, so that their mean is exact.
 
-    Source: Tipping & Bishop, *Probabilistic Principal Component Analysis*, 1999,
-    equation 12 for z given all pixels.
+    Source: Tipping & Bishop, *Probabilistic Principal Component Analysis*, 1999, for z
+    given all pixels; their W and σ² are those of most likelihood.
     """
     from sklearn.decomposition import PCA
 

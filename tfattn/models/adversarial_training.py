@@ -102,8 +102,8 @@ class AdversarialModel(keras.Model):
             return self.get_metrics_result()
         if keras.backend.backend() != "jax":
             raise ValueError(
-                "A GAN trains on the TensorFlow and the JAX backend. Received: "
-                f"the {keras.backend.backend()} backend"
+                "Adversarial training runs on the TensorFlow and the JAX backend. "
+                f"Received: the {keras.backend.backend()} backend"
             )
         state, data = arguments
         groups = self._state_variables()
