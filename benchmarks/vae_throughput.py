@@ -76,7 +76,7 @@ class CustomTrainStep(keras.Model):
 
 
 def main():
-    dataset = data.load("mnist", fallback="digits")
+    dataset = data.load("mnist")
     x = np.resize(dataset.x_train, (BATCHES * BATCH_SIZE, *dataset.x_train.shape[1:]))
     own, peer = AttentionVAE(), CustomTrainStep(AttentionVAE())
     seconds = {"tfattn": [], "custom train_step": []}

@@ -56,3 +56,19 @@ def eagerly():
 on_tensorflow = pytest.mark.skipif(
     "keras.backend.backend() != 'tensorflow'", reason="written for TensorFlow"
 )
+
+
+def real(name):
+    """A data set of this machine; where it is not here, the test is skipped."""
+    from tfattn import data
+    from tfattn.data import sources
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_why_unreachable", lambda url: "tests download nothing")
+        try:
+            return data.load(name)
+        except data.DataUnavailableError:
+            pytest.skip(
+                f"needs the data set {name!r}; download it once with: "
+                f"python -c 'from tfattn import data; data.load(\"{name}\")'"
+            )

@@ -17,6 +17,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 def test_import_loads_keras_and_nothing_heavier():
     code = (
         "import sys, keras; before = set(sys.modules); import tfattn; "
+        "[getattr(tfattn, name) for name in tfattn.__all__]; "
         "new = {m.split('.')[0] for m in set(sys.modules) - before}; "
         "print(*sorted(new & {'sklearn', 'matplotlib', 'tensorflow_datasets', "
         "'skimage', 'torch', 'jax', 'tensorflow'}))"

@@ -1,14 +1,22 @@
-"""tfattn: attention for image generation in Keras 3."""
+"""tfattn: attention for image generation in Keras 3.
 
-from tfattn import (
-    completion_baselines,
-    completion_quality,
-    data,
-    layers,
-    masks,
-    metrics,
-    models,
-)
+The modules below are imported when they are first used, so that reading data or
+printing the command's help does not wait for Keras and its backend.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfattn import (
+        completion_baselines,
+        completion_quality,
+        data,
+        layers,
+        masks,
+        metrics,
+        models,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,3 +28,13 @@ __all__ = [
     "metrics",
     "models",
 ]
+
+
+def __getattr__(name):
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -3,13 +3,16 @@
 import argparse
 import os
 import platform
+import shlex
 import sys
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
 
+import tfattn
 from tfattn import data, masks, pictures, plots
 from tfattn.models import CompletionVAE, load_pretrained
 from tfattn.runs import (
@@ -36,22 +39,19 @@ def train(arguments):
     system = SYSTEMS[arguments.system]
     if arguments.epochs < 1:
         raise ValueError(f"Expected --epochs >= 1. Received: {arguments.epochs}")
-    default, embedded = system.DEFAULT_DATA
-    name = arguments.data or default
-    run = arguments.out or Path("runs") / f"{arguments.system}_{name}"
+    run = arguments.out or Path("runs") / f"{arguments.system}_{arguments.data}"
     not_config = ("action", "out", "resume")
     config = {k: v for k, v in vars(arguments).items() if k not in not_config}
-    config["data"] = name
-    dataset = data.load(name, fallback=None if arguments.data else embedded)
+    dataset = data.load(arguments.data)
     keras.utils.set_random_seed(arguments.seed)
     model = system.build(dataset, arguments)
     open_run(run, config, arguments.resume)
-    print(f"data: {dataset.name}, {dataset.source}", flush=True)
-    if dataset.name != name:
-        print(
-            f"\n*** {name} COULD NOT BE HAD. THIS RUN TRAINS ON {dataset.name}. ***\n"
-        )
-
+    print(
+        f"data: {dataset.name}, {len(dataset.x_train)} training images and "
+        f"{len(dataset.x_test)} test images ({dataset.source})\n"
+        f"device: {_device()}",
+        flush=True,
+    )
     arrays = system.training_arrays(dataset, model)
     rows = fit(model, system, arrays, run, arguments.epochs, arguments.seed)
     write_whole(run / "model.keras", model.save)
@@ -60,21 +60,57 @@ def train(arguments):
     print("measuring on the test set", flush=True)
     result = {
         **config,
-        "data": dataset.name,
         "source": dataset.source,
         "parameters": model.count_params(),
         "training_seconds": round(sum(row["seconds"] for row in rows)),
         "machine": f"{os.cpu_count()} CPU cores, {keras.backend.backend()}",
         "versions": {
-            package: version(package)
-            for package in ("tfattn", "keras", keras.backend.backend())
+            package: version(package) for package in ("keras", keras.backend.backend())
         }
-        | {"python": platform.python_version()},
+        | {"tfattn": tfattn.__version__, "python": platform.python_version()},
         **system.measure(model, dataset),
     }
     write_json(run / "metrics.json", result)
     system.draw(model, dataset, run)
-    print(f"run folder: {run}", flush=True)
+    print_summary(run, result, system)
+
+
+def print_summary(run, result, system):
+    """What came out of a training, for a reader who is new to it."""
+    print(f"\n{textwrap.fill(system.in_words(result), 79)}\n\npictures to open:")
+    for name, words in system.PICTURES.items():
+        if (run / name).exists():
+            print(f"  {run / name}   {words}")
+    program = sys.argv[0] if Path(sys.argv[0]).stem == "tfattn" else "tfattn"
+    quoted = shlex.quote(str(run))
+    ideas = [(f"evaluate {quoted}", "measure the model thoroughly")]
+    if result["epochs"] < system.EPOCHS:
+        ideas = [
+            (
+                f"train {result['system']} --data {result['data']}",
+                f"the full training, {system.EPOCHS} epochs",
+            )
+        ]
+    if result["system"] == "completion":
+        picture = f"complete face.jpg --run {quoted}"
+        ideas = [(picture, "complete a picture of yours"), *ideas]
+    elif result["system"] != "classifier":
+        ideas = [(f"sample {quoted} --seed 1", "another sheet of new images"), *ideas]
+    print("\nwhat to try next:")
+    for command, words in ideas:
+        print(f"  {program} {command}   {words}")
+
+
+def _device():
+    """The device in words."""
+    backend = keras.backend.backend()
+    cores = f"{os.cpu_count()} CPU cores"
+    if backend != "tensorflow":
+        return f"{backend}, {cores}"
+    import tensorflow as tf
+
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    return f"{gpus} GPU and {cores}" if gpus else f"{cores}, no GPU found"
 
 
 def evaluate(arguments):
@@ -83,6 +119,7 @@ def evaluate(arguments):
     system = SYSTEMS[result["system"]]
     result |= system.evaluate(model, data.load(result["data"]), arguments)
     write_json(arguments.run / "metrics.json", result)
+    print(f"\n{textwrap.fill(system.in_words(result), 79)}")
 
 
 def sample(arguments):
@@ -148,8 +185,8 @@ def build_parser():
         command.add_argument(
             "--data",
             choices=system.DATA,
-            help="data set (default: {}, or the embedded {} if it cannot be "
-            "had)".format(*system.DEFAULT_DATA),
+            default=system.DATA[0],
+            help="data set (default: %(default)s)",
         )
         system.add_arguments(command)
         command.add_argument("--epochs", type=int, default=system.EPOCHS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
 
 def open_run(run, config, resume):
@@ -76,34 +77,55 @@ def fit(model, system, arrays, run, epochs, seed):
         print(f"going on after epoch {first_epoch}", flush=True)
         # Without what a killed training wrote after the last epoch that was saved.
         rows = _read_rows(history)[:first_epoch]
-    for epoch in range(first_epoch, epochs):
-        started = time.monotonic()
-        # The order depends on seed and epoch alone, so that a training that goes on
-        # sees the batches that it would have seen without an interruption.
-        order = np.random.default_rng((seed, epoch)).permutation(n)
-        order = order[: steps * batch_size]
-        logs = model.fit(
-            *keras.tree.map_structure(lambda a, order=order: a[order], arrays),
-            batch_size=batch_size,
-            shuffle=False,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            verbose=1 if sys.stdout.isatty() else 0,
-        ).history
-        row = {"epoch": epoch, **{name: values[-1] for name, values in logs.items()}}
-        row |= system.epoch_measurements(model)
-        row["seconds"] = time.monotonic() - started
-        rows.append(row)
-        write_whole(history, lambda path: _write_rows(path, rows))
-        write_whole(checkpoint, model.save_weights)
-        system.draw_epoch(model, run, epoch + 1)
-        print(
-            f"epoch {epoch + 1}/{epochs}: {system.describe(row)}, "
-            f"{row['seconds']:.0f} s, "
-            f"{(epochs - epoch - 1) * row['seconds'] / 60:.1f} min left",
-            flush=True,
-        )
+    with tqdm(
+        total=epochs * steps,
+        initial=first_epoch * steps,
+        desc="training",
+        unit="step",
+        # A terminal's line is drawn again and again, a log grows with each.
+        mininterval=0.1 if sys.stdout.isatty() else 15,
+        file=sys.stdout,
+    ) as bar:
+        for epoch in range(first_epoch, epochs):
+            started = time.monotonic()
+            # The order depends on seed and epoch alone, so that a training that goes
+            # on sees the batches that it would have seen without an interruption.
+            order = np.random.default_rng((seed, epoch)).permutation(n)
+            order = order[: steps * batch_size]
+            logs = model.fit(
+                *keras.tree.map_structure(lambda a, order=order: a[order], arrays),
+                batch_size=batch_size,
+                shuffle=False,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                callbacks=[_Progress(bar)],
+                verbose=0,
+            ).history
+            row = {"epoch": epoch}
+            row |= {name: values[-1] for name, values in logs.items()}
+            row |= system.epoch_measurements(model)
+            row["seconds"] = time.monotonic() - started
+            rows.append(row)
+            write_whole(history, lambda path: _write_rows(path, rows))
+            write_whole(checkpoint, model.save_weights)
+            system.draw_epoch(model, run, epoch + 1)
+            bar.write(
+                f"epoch {epoch + 1}/{epochs}: {system.describe(row)}, "
+                f"{row['seconds']:.0f} s",
+                file=sys.stdout,
+            )
     return rows
+
+
+class _Progress(keras.callbacks.Callback):
+    """Moves a progress bar by one after each batch."""
+
+    def __init__(self, bar):
+        super().__init__()
+        self.bar = bar
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
 
 
 def _write_rows(path, rows):

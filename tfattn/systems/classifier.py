@@ -11,7 +11,7 @@ from tfattn.systems.common import TEST_DRAW_SEED, binarisation
 BATCH_SIZE = 128
 EPOCHS = 16
 DATA = ("mnist", "fashion_mnist", "digits")
-DEFAULT_DATA = ("mnist", "digits")
+PICTURES = {"errors.png": "test images that it gets wrong, true class → answer"}
 
 
 def add_arguments(parser):
@@ -65,6 +65,13 @@ def measure(model, dataset):
     if model.binarize:
         protocol += f"; {binarisation(dataset.name)}"
     return {"protocol": protocol, "accuracy": accuracy}
+
+
+def in_words(result):
+    return (
+        f"The classifier gives {result['accuracy']:.2%} of the test images their true "
+        "class."
+    )
 
 
 def draw(model, dataset, run):

@@ -1,7 +1,9 @@
 """What several systems share."""
 
 import keras
+import numpy as np
 
+from tfattn import data
 from tfattn.runs import write_figure
 
 TEST_DRAW_SEED = 0
@@ -47,6 +49,20 @@ def binarisation(name):
         "dynamic binarisation: training images drawn anew in each step, test images "
         f"drawn once with seed {TEST_DRAW_SEED}"
     )
+
+
+def nats_of_independent_pixels(dataset):
+    """What a model needs that knows only how often each pixel is white.
+
+    Args:
+        dataset: A `tfattn.data.Dataset`.
+
+    Returns:
+        Its mean negative log-likelihood of the binary test images, in nats.
+    """
+    white = dataset.x_train.mean(axis=0, dtype="float64").clip(1e-3, 1 - 1e-3)
+    x = data.binarize(dataset.x_test, TEST_DRAW_SEED).mean(axis=0, dtype="float64")
+    return float(-np.sum(x * np.log(white) + (1 - x) * np.log(1 - white)))
 
 
 def print_estimate(name, estimate):

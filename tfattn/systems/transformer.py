@@ -4,13 +4,14 @@ import keras
 import numpy as np
 
 from tfattn import data, metrics, number_words, plots
-from tfattn.models import ImageTransformer, load_pretrained
+from tfattn.models import ImageTransformer, load_pretrained, pretrained_results
 from tfattn.runs import write_figure
 from tfattn.systems.common import (
     TEST_DRAW_SEED,
     add_mixed_precision,
     binarisation,
     dtype_of,
+    nats_of_independent_pixels,
     print_estimate,
     warmup_cosine,
     write_epoch_figure,
@@ -19,7 +20,11 @@ from tfattn.systems.common import (
 BATCH_SIZE = 64
 EPOCHS = 18
 DATA = ("mnist", "fashion_mnist", "binarized_mnist", "digits")
-DEFAULT_DATA = ("mnist", "digits")
+PICTURES = {
+    "samples.png": "100 new images, sampled from the model",
+    "attention.png": "where the model looks",
+    "completions.png": "upper halves of test images, and how the model completes them",
+}
 NUM_TRAINING_PAIRS = 30_000
 NUM_TEST_PAIRS = 2_000
 # The first was trained on black and white images, the second on grey ones.
@@ -101,7 +106,7 @@ def draw_epoch(model, run, epoch):
 
 
 def draw(model, dataset, run):
-    write_figure(run / "samples.png", _sheet(model, 10, 10, "drawn from the model"))
+    write_figure(run / "samples.png", _sheet(model, 10, 10, "sampled from the model"))
     x, condition = _test_set(model, dataset)
     x, condition = x[:4], None if condition is None else condition[:4]
     own, cross = model.attention_maps(x, condition)
@@ -119,7 +124,7 @@ def draw(model, dataset, run):
         figure = plots.attention_figure(
             x,
             own.mean(axis=(1, 2)).reshape(4, *grid, *grid),
-            title="where the model looks when it predicts the cross",
+            title="where the model looks when it predicts the pixel at the cross",
         )
     write_figure(run / "attention.png", figure)
     visible = np.zeros(model.image_shape[:2], bool)
@@ -136,13 +141,31 @@ def measure(model, dataset):
     x, condition = _test_set(model, dataset)
     estimate = metrics.mean_estimate(-model.log_likelihood(x, condition))
     print_estimate("negative_log_likelihood", estimate)
+    # An image of the text condition is made of two, each with pixels of its own.
+    num_images = model.image_shape[1] // dataset.x_test.shape[2]
     return {
         "protocol": _protocol(model, dataset.name),
         "negative_log_likelihood": estimate._asdict(),
+        "nats_of_independent_pixels": num_images * nats_of_independent_pixels(dataset),
         "bits_per_dimension": metrics.bits_per_dimension(
             estimate.value, model.image_shape
         ),
     }
+
+
+def in_words(result):
+    words = (
+        f"The model needs {result['negative_log_likelihood']['value']:.1f} nats to "
+        "encode a test image, on average. Fewer is better. A model that knows only how "
+        f"often each pixel is white needs {result['nats_of_independent_pixels']:.1f}."
+    )
+    if result["data"] == "mnist" and result["condition"] == "none":
+        shipped = pretrained_results("transformer_mnist")
+        words += (
+            f" The Transformer in this package, trained for {shipped['epochs']} "
+            f"epochs, needs {shipped['negative_log_likelihood']['value']:.1f}."
+        )
+    return words
 
 
 def evaluate(model, dataset, arguments):

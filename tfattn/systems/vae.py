@@ -4,11 +4,12 @@ import keras
 import numpy as np
 
 from tfattn import data, metrics, plots
-from tfattn.models import AttentionVAE
+from tfattn.models import AttentionVAE, pretrained_results
 from tfattn.runs import write_figure
 from tfattn.systems.common import (
     TEST_DRAW_SEED,
     binarisation,
+    nats_of_independent_pixels,
     print_estimate,
     warmup_cosine,
 )
@@ -16,7 +17,10 @@ from tfattn.systems.common import (
 BATCH_SIZE = 128
 EPOCHS = 20
 DATA = data.NAMES
-DEFAULT_DATA = ("mnist", "digits")
+PICTURES = {
+    "samples.png": "100 new images, sampled from the model",
+    "attention.png": "where the decoder looks when it draws the pixel at the cross",
+}
 SAMPLE_SEED = 0
 
 
@@ -70,14 +74,30 @@ def measure(model, dataset):
     return {
         "protocol": binarisation(dataset.name),
         "negative_elbo": bound._asdict(),
+        "nats_of_independent_pixels": nats_of_independent_pixels(dataset),
         "active_units": metrics.active_units(model.encode(x_test)[0]),
     }
+
+
+def in_words(result):
+    words = (
+        f"The model needs at most {result['negative_elbo']['value']:.1f} nats to "
+        "encode a test image, on average. Fewer is better. A model that knows only how "
+        f"often each pixel is white needs {result['nats_of_independent_pixels']:.1f}."
+    )
+    if result["data"] == "mnist":
+        shipped = pretrained_results("vae_mnist")
+        words += (
+            f" The VAE in this package, trained for {shipped['epochs']} epochs, needs "
+            f"{shipped['negative_elbo']['value']:.1f}."
+        )
+    return words
 
 
 def draw(model, dataset, run):
     rows = sample(model, 100, SAMPLE_SEED).reshape(10, 10, *model.image_shape)
     write_figure(
-        run / "samples.png", plots.image_grid(rows, title="drawn from the model")
+        run / "samples.png", plots.image_grid(rows, title="sampled from the model")
     )
     if model.attention != "self":
         return
@@ -85,7 +105,7 @@ def draw(model, dataset, run):
     figure = plots.attention_figure(
         model.reconstruct(images),
         model.attention_maps(images),
-        title="where the decoder looks while it draws the cross",
+        title="where the decoder looks when it draws the pixel at the cross",
     )
     write_figure(run / "attention.png", figure)
 

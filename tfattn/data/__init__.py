@@ -3,29 +3,31 @@
 ```python
 from tfattn import data
 
-mnist = data.load("mnist")                      # the real one, or a clear error
-digits = data.load("mnist", fallback="digits")  # warns, and says what it returned
+mnist = data.load("mnist")  # inside this package: no network, no TensorFlow
+olivetti = data.load("olivetti")  # downloaded once, or a clear error
+faces = data.load("olivetti", fallback="faces")  # warns if it returns other images
 ```
 
 | name              | image     | train / test    | labels      | comes from          |
 |-------------------|-----------|-----------------|-------------|---------------------|
-| `mnist`           | 28×28×1   | 60 000 / 10 000 | digit 0–9   | tensorflow-datasets |
+| `mnist`           | 28×28×1   | 60 000 / 10 000 | digit 0–9   | this package        |
 | `fashion_mnist`   | 28×28×1   | 60 000 / 10 000 | article 0–9 | tensorflow-datasets |
 | `binarized_mnist` | 28×28×1   | 50 000 / 10 000 | none        | tensorflow-datasets |
 | `olivetti`        | 64×64×1   | 300 / 100       | person 0–39 | scikit-learn        |
 | `digits`          | 28×28×1   | 1 500 / 297     | digit 0–9   | scikit-learn wheel  |
 | `faces`           | 25×25×1   | 80 / 20         | none        | scikit-image wheel  |
 
-`digits` and `faces` are inside installed packages and need no network. The others
-are downloaded once, into the folders `TFDS_DATA_DIR` and `SCIKIT_LEARN_DATA`. Each
-set is then kept as one `.npz` file in the folder `TFATTN_CACHE`, by default the
-user's cache folder, and is read from there without TensorFlow.
+`mnist`, `digits` and `faces` are inside installed packages and need no network. The
+others are downloaded once, into the folders `TFDS_DATA_DIR` and `SCIKIT_LEARN_DATA`.
+Every set but `mnist` is then kept as one `.npz` file in the folder `TFATTN_CACHE`, by
+default the user's cache folder, and is read from there without TensorFlow.
 
-Licences: MNIST (LeCun, Cortes, Burges) is CC BY-SA 3.0, and its binarised form
-(Larochelle, after Salakhutdinov and Murray, 2008) derives from it. Fashion-MNIST
-(Zalando) is MIT. The Olivetti faces are to be credited to AT&T Laboratories
-Cambridge. The 8×8 digits are from the UCI repository (Alpaydin, Kaynak), CC BY 4.0.
-The face crops are from Labeled Faces in the Wild (Huang and others, 2007).
+Licences: MNIST (LeCun, Cortes, Burges) is CC BY-SA 3.0, whose text is in
+`LICENSE-MNIST.txt` beside this file; its binarised form (Larochelle, after
+Salakhutdinov and Murray, 2008) derives from it. Fashion-MNIST (Zalando) is MIT. The
+Olivetti faces are to be credited to AT&T Laboratories Cambridge. The 8×8 digits are
+from the UCI repository (Alpaydin, Kaynak), CC BY 4.0. The face crops are from Labeled
+Faces in the Wild (Huang and others, 2007).
 """
 
 import hashlib
@@ -38,7 +40,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tfattn.data_sources import EMBEDDED_NAMES, DataUnavailableError, build
+from tfattn.data.sources import (
+    EMBEDDED_NAMES,
+    DataUnavailableError,
+    build,
+    read_mnist,
+)
 
 NAMES = ("mnist", "fashion_mnist", "binarized_mnist", "olivetti", "digits", "faces")
 
@@ -88,14 +95,16 @@ def load(name: str, fallback: str | None = None) -> Dataset:
 
     Args:
         name: One of `NAMES`.
-        fallback: `None`, or the embedded set ("digits" or "faces") to return, with a
-            `FallbackWarning`, when the set asked for cannot be had.
+        fallback: `None`, or the set to return, with a `FallbackWarning`, when the one
+            asked for is not available: "mnist", "digits" or "faces". Nothing replaces
+            `binarized_mnist`, whose likelihoods are compared with published ones.
 
     Returns:
         A `Dataset`.
 
     Raises:
-        ValueError: If `name` or `fallback` is not one of the choices.
+        ValueError: If `name` or `fallback` is not one of the choices, or if
+            `binarized_mnist` is given a fallback.
         DataUnavailableError: If the set is not on this machine and its host does not
             answer within seconds, or if the download or the files are broken.
     """
@@ -109,14 +118,19 @@ def load(name: str, fallback: str | None = None) -> Dataset:
             "Invalid value for argument `fallback`. Expected None or a set that needs "
             f"no network, one of {EMBEDDED_NAMES}. Received: fallback={fallback!r}"
         )
+    if name == "binarized_mnist" and fallback is not None:
+        raise ValueError(
+            "Expected no fallback for 'binarized_mnist', whose likelihoods are "
+            f"compared with published ones. Received: fallback={fallback!r}"
+        )
     try:
         return _load(name)
     except DataUnavailableError as error:
         if fallback is None:
             raise
         warnings.warn(
-            f"NOT {name.upper()}: what follows uses the data set {fallback!r} in its "
-            f"place, other images with other numbers. {error}",
+            f"NOT {name.upper()}: using the data set {fallback!r} instead, which has "
+            f"different images and gives different numbers ({error.reason}).",
             FallbackWarning,
             stacklevel=2,
         )
@@ -148,11 +162,14 @@ def binarize(x: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _load(name: str) -> Dataset:
-    path = _cache_folder() / f"{name}.npz"
-    arrays = _read_cache(name, path)
-    if arrays is None:
-        arrays = build(name)
-        _write_cache(name, path, arrays)
+    if name == "mnist":
+        arrays = read_mnist()
+    else:
+        path = _cache_folder() / f"{name}.npz"
+        arrays = _read_cache(name, path)
+        if arrays is None:
+            arrays = build(name)
+            _write_cache(name, path, arrays)
     return Dataset(
         name=name,
         source=str(arrays["source"]),
@@ -165,7 +182,7 @@ def _load(name: str) -> Dataset:
 
 def _to_unit_interval(images: np.ndarray) -> np.ndarray:
     if images.dtype == np.uint8:
-        return images.astype(np.float32) / 255
+        return np.divide(images, np.float32(255), dtype=np.float32)
     return images
 
 

@@ -1,10 +1,11 @@
-"""Where the data sets come from: installed packages, or one download each.
+"""Where the data sets come from: this package, others, or one download each.
 
-Heavy imports are inside the functions: a cached set is read without them.
+Heavy imports are inside the functions: MNIST and cached sets are read without them.
 """
 
 import base64
 import hashlib
+import io
 import queue
 import threading
 import time
@@ -14,7 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-EMBEDDED_NAMES = ("digits", "faces")
+EMBEDDED_NAMES = ("mnist", "digits", "faces")
+# Made by benchmarks/embed_mnist.py.
+MNIST_FILE = Path(__file__).with_name("mnist.npz")
+MNIST_SHA256 = "77f4e8acea96324eb1e9a24a79f7dedc79cc736cc1a8d0a07863544127f08419"
 # A host that has not answered by then is taken to be out of reach.
 PROBE_SECONDS = 5.0
 # So long another process may take to prepare a set.
@@ -23,14 +27,50 @@ OLIVETTI_URL = "https://ndownloader.figshare.com/files/5976027"
 
 
 class DataUnavailableError(RuntimeError):
-    """A data set is neither on this machine nor to be had from the network."""
+    """A data set is neither on this machine nor can it be downloaded.
+
+    Attributes:
+        reason: Why, as a part of a sentence.
+    """
+
+    def __init__(self, message: str, reason: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+class _Unavailable(Exception):
+    """Why a set is not available, in words for the user."""
+
+
+def read_mnist() -> dict[str, np.ndarray]:
+    """The arrays of MNIST, uint8, from the file in this package.
+
+    Raises:
+        DataUnavailableError: If the file is missing or is not the released one.
+    """
+    try:
+        content = MNIST_FILE.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+    except OSError as error:
+        found = str(error)
+    if found != MNIST_SHA256:
+        reason = f"{MNIST_FILE} is damaged: expected sha256 {MNIST_SHA256}, got {found}"
+        raise DataUnavailableError(
+            f"The data set 'mnist' is not available: {reason}. Install tfattn again.",
+            reason,
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = dict(file)
+    for labels in ("y_train", "y_test"):
+        arrays[labels] = arrays[labels].astype(np.int64)
+    return arrays | {"source": np.array("tensorflow-datasets mnist 3.0.1, embedded")}
 
 
 def build(name: str) -> dict[str, np.ndarray]:
     """The arrays of a set as they are distributed (uint8 where they are).
 
     Args:
-        name: A name that `tfattn.data.load` takes.
+        name: A name that `tfattn.data.load` takes, except "mnist".
 
     Returns:
         Dictionary of `source`, `x_train`, `x_test` and, where there are labels,
@@ -39,21 +79,23 @@ def build(name: str) -> dict[str, np.ndarray]:
     Raises:
         DataUnavailableError: As `tfattn.data.load` says.
     """
-    if name in EMBEDDED_NAMES:
-        return _from_digits() if name == "digits" else _from_faces()
+    if name == "digits":
+        return _from_digits()
+    if name == "faces":
+        return _from_faces()
     try:
         if name == "olivetti":
             return _from_olivetti()
         return _from_tensorflow_datasets(name)
     except Exception as error:  # many libraries stand between here and the host
-        clear = isinstance(error, DataUnavailableError)
+        clear = isinstance(error, _Unavailable)
         reason = str(error) if clear else f"{type(error).__name__}: {error}"
         folder = "SCIKIT_LEARN_DATA" if name == "olivetti" else "TFDS_DATA_DIR"
         raise DataUnavailableError(
-            f"The data set {name!r} is not available: {reason}. Ways out: connect to "
-            f"the internet and load it once; or set {folder} to a folder that holds "
-            'it; or use a set that needs no network: load("digits"), or '
-            f'load({name!r}, fallback="digits").'
+            f"The data set {name!r} is not available: {reason}. To get it, connect to "
+            f"the internet and load it once, or set {folder} to a folder that holds "
+            f"it. These data sets need no network: {', '.join(EMBEDDED_NAMES)}.",
+            reason,
         ) from (None if clear else error)
 
 
@@ -114,16 +156,16 @@ def _check_downloads(builder) -> None:
         for path in files:
             with open(path, "rb") as file:
                 if hashlib.file_digest(file, "sha256").digest() != sha256:
-                    raise DataUnavailableError(
+                    raise _Unavailable(
                         f"{path} is damaged, delete it and the INFO file beside it"
                     )
 
 
 def _check_host(url: str) -> None:
     if reason := _why_unreachable(url):
-        raise DataUnavailableError(
+        raise _Unavailable(
             "it is not on this machine and "
-            f"{urllib.parse.urlsplit(url).hostname} is out of reach ({reason})"
+            f"{urllib.parse.urlsplit(url).hostname} cannot be reached ({reason})"
         )
 
 

@@ -1,0 +1,77 @@
+"""What the command lets through to standard error, and what it takes out."""
+
+import os
+import subprocess
+import sys
+
+from tfattn import __main__
+
+REMARKS = """\
+WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+I0000 00:00:1795851893.626908    5190 port.cc:153] oneDNN custom operations are on.
+2026-11-28 07:40:00.123456: I tensorflow/core/platform/cpu_feature_guard.cc:210] This
+To enable the following instructions: AVX2 FMA, rebuild TensorFlow.
+E0000 00:00:1795851893.6 5190 cuda_fft.cc:467] one has already been registered
+E0000 00:00:1795851893.6 5190 cuda_platform.cc:52] failed call to cuInit: ERROR (303)
+"""
+REAL = """\
+E0000 00:00:1795851893.6 5190 cuda_platform.cc:52] failed call to cuInit: ERROR (804)
+W0000 00:00:1795851893.6 5190 gpu_device.cc:2432] Cannot dlopen some GPU libraries.
+2026-11-28 07:40:00.123456: E tensorflow/core/platform/x.cc:1] Out of memory
+Traceback (most recent call last):
+ImportError: libfoo.so: Illegal file
+"""
+CODE = """
+import os, sys
+from tfattn import __main__
+with __main__.without_remarks():
+    os.write(2, sys.argv[1].encode())
+    if sys.argv[2] == "crash":
+        os.abort()
+os.write(2, b"I0000 after")
+"""
+
+
+def run(ending):
+    return subprocess.run(
+        [sys.executable, "-c", CODE, REMARKS + REAL + REMARKS, ending],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_only_remarks_are_taken_out():
+    result = run("go on")
+    assert result.returncode == 0
+    assert result.stderr == REAL + "I0000 after"
+
+
+def test_errors_of_a_crash_are_shown():
+    result = run("crash")
+    assert result.returncode != 0
+    assert REAL in result.stderr and "oneDNN" not in result.stderr
+
+
+def test_first_words_are_ours():
+    """The backend is imported, and one line of ours is all that is written."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    result = subprocess.run(
+        [sys.executable, "-m", "tfattn", "evaluate", "nothing"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert result.stdout == "" and result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("tfattn: Expected a finished run")
+
+
+def test_the_library_changes_nothing():
+    """Importing it neither sets a log level nor redirects standard error."""
+    code = "import os, tfattn.data; print(os.environ.get('TF_CPP_MIN_LOG_LEVEL'))"
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert result.stdout.strip() == "None"
+    assert __main__.REMARKS

@@ -1,0 +1,74 @@
+"""The command `tfattn`, which is also `python -m tfattn`.
+
+TensorFlow writes remarks for its own developers while it is imported, before any log
+level applies. They would be the first that a user sees, so a filter takes them out of
+the standard error of this command. The library itself changes nothing.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+# Everything else passes: warnings, errors and tracebacks, of a crash as well.
+REMARKS = "|".join(
+    [
+        r"I\d{4} ",  # informational, and before TensorFlow 2.20:
+        r"\d{4}-\d\d-\d\d [\d:.]+: I ",
+        r"To enable the following instructions",  # second line of such a remark
+        r"WARNING: All log messages before absl::InitializeLog",
+        r"[WE]\d{4} .*already (been )?registered",  # CUDA parts that nobody uses here
+        r"E\d{4} .*cuInit: .*\(303\)",  # no NVIDIA driver; the device is printed later
+    ]
+)
+# In a process of its own, which passes on the last words of one that crashes.
+FILTER = """
+import re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+for line in sys.stdin.buffer:
+    if not re.match(sys.argv[1].encode(), line):
+        sys.stderr.buffer.write(line)
+        sys.stderr.buffer.flush()
+"""
+
+
+@contextlib.contextmanager
+def without_remarks():
+    """Filters what is written to standard error, C++ code included."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", FILTER, REMARKS], stdin=subprocess.PIPE
+    )
+    os.dup2(reader.stdin.fileno(), 2)
+    reader.stdin.close()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        reader.wait()
+
+
+def main():
+    """Imports the backend in silence, then runs the command line."""
+    try:
+        # Whoever sets a log level wants to see the remarks.
+        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"  # warnings and errors
+            with without_remarks():
+                import keras
+
+                if keras.backend.backend() == "tensorflow":
+                    import tensorflow as tf
+
+                    tf.config.list_physical_devices()  # which it has remarks on, too
+        from tfattn import cli
+    except KeyboardInterrupt:
+        sys.exit("\ntfattn: interrupted")
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
