@@ -37,11 +37,13 @@ LANE = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.backend
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="already in a lane")
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_lane(backend):
     if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+        pytest.skip(f"needs the package {backend}: pip install {backend}")
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:nbmake", "-o", "addopts="]
         + [str(TESTS / name) for name in LANE],

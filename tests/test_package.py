@@ -1,5 +1,6 @@
 """What an importer and a reader of the repository rely on."""
 
+import importlib.metadata
 import inspect
 import json
 import subprocess
@@ -59,3 +60,13 @@ def test_weights_stay_small():
     files = list((ROOT / "tfattn" / "weights").glob("*.h5"))
     assert files and sum(f.stat().st_size for f in files) < 25e6
     assert all(f.stat().st_size < 8e6 for f in files)
+
+
+def test_licences_of_code_and_data_are_declared():
+    about = importlib.metadata.metadata("tfattn")
+    assert about["License-Expression"] == "Apache-2.0 AND CC-BY-SA-3.0"
+    of_mnist = "tfattn/data/LICENSE-MNIST.txt"
+    assert set(about.get_all("License-File")) == {"LICENSE", of_mnist}
+    text = (ROOT / of_mnist).read_text()
+    for words in ("Yann LeCun", "Corinna Cortes", "Burges", "THE WORK IS PROTECTED"):
+        assert words in text
