@@ -318,9 +318,9 @@ def test_same_numbers_as_torch_fidelity():
     assert found == pytest.approx(TORCH_FIDELITY, rel=1e-6)
 
 
+@pytest.mark.peer
 def test_numbers_of_torch_fidelity():
-    pytest.importorskip("torchvision")  # which torch-fidelity imports late
-    pytest.importorskip("torch_fidelity")
+    """Needs the packages torch, torchvision and torch-fidelity."""
     import torch
     from torch_fidelity import metric_fid, metric_kid, metric_prc
 

@@ -1,6 +1,14 @@
+import functools
+
 import numpy as np
 
 from tfattn import plots
+
+
+def cell(axes, row, column, h, w):
+    """The image in a row and column of an `image_grid` of images up to 18 wide."""
+    top, left = row * (h + 1), column * (w + 1)
+    return axes.images[0].get_array()[top : top + h, left : left + w]
 
 
 def drawn(figure):
@@ -10,13 +18,21 @@ def drawn(figure):
 
 
 def test_image_grid_keeps_rows_and_columns():
-    images = np.zeros((2, 3, 5, 7, 1), "float32")
-    images[1, 0] = 1
-    axes = drawn(plots.image_grid(images, row_titles=["a", "b"], title="t"))
-    assert len(axes) == 6
-    assert axes[3].images[0].get_array().min() == 1
-    assert axes[3].get_ylabel() == "b"
-    assert axes[0].images[0].get_array().shape == (5, 7)
+    images = np.random.default_rng(0).random((2, 3, 5, 7, 1))
+    (axes,) = drawn(
+        plots.image_grid(images, ["a", "b"], title="t", column_titles=["c", "d", "e"])
+    )
+    for row in range(2):
+        for column in range(3):
+            found = cell(axes, row, column, 5, 7)
+            np.testing.assert_allclose(found, images[row, column, ..., 0], rtol=1e-6)
+    sheet = axes.images[0].get_array()
+    assert (
+        sheet.shape == (11, 23) and np.all(sheet[5] == 1) and np.all(sheet[:, 7] == 1)
+    )
+    # Labels stand at the middle of their rows and columns.
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["a", "b"]
+    assert list(axes.get_yticks()) == [2, 8] and list(axes.get_xticks()) == [3, 11, 19]
 
 
 def test_completion_figure_hides_what_is_not_visible():
@@ -24,19 +40,17 @@ def test_completion_figure_hides_what_is_not_visible():
     images, completions = rng.random((2, 4, 6, 1)), rng.random((2, 3, 4, 6, 1))
     visible = np.zeros((4, 6), bool)
     visible[:1, 2:] = True
-    axes = drawn(plots.completion_figure(images, visible, completions, "t"))
-    assert len(axes) == 10
-    shown = axes[6].images[0].get_array()
-    np.testing.assert_array_equal(shown[visible], images[1, ..., 0][visible])
+    (axes,) = drawn(plots.completion_figure(images, visible, completions, "t"))
+    shown = cell(axes, 1, 1, 4, 6)
+    equal = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+    equal(shown[visible], images[1, ..., 0][visible])
     assert np.all(shown[~visible] == 0.5)
-    np.testing.assert_array_equal(axes[5].images[0].get_array(), images[1, ..., 0])
-    np.testing.assert_array_equal(
-        axes[9].images[0].get_array(), completions[1, 2, ..., 0]
-    )
+    equal(cell(axes, 1, 0, 4, 6), images[1, ..., 0])
+    equal(cell(axes, 1, 4, 4, 6), completions[1, 2, ..., 0])
     # A mask of its own for each image.
     both = np.stack([visible, ~visible])
-    axes = drawn(plots.completion_figure(images, both, completions))
-    assert np.all(axes[6].images[0].get_array()[visible] == 0.5)
+    (axes,) = drawn(plots.completion_figure(images, both, completions))
+    assert np.all(cell(axes, 1, 1, 4, 6)[visible] == 0.5)
 
 
 def test_attention_figure_puts_the_cross_on_the_query():

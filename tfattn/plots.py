@@ -15,7 +15,7 @@ def _show(axes, image):
     axes.set(xticks=[], yticks=[])
 
 
-def image_grid(images, row_titles=None, title=None, cell_size=0.6):
+def image_grid(images, row_titles=None, title=None, cell_size=0.6, column_titles=None):
     """A sheet of images.
 
     Args:
@@ -23,30 +23,53 @@ def image_grid(images, row_titles=None, title=None, cell_size=0.6):
         row_titles: Optional text for each row.
         title: Optional text above the sheet.
         cell_size: Width of an image in inches.
+        column_titles: Optional text for each column.
 
     Returns:
-        Figure.
+        Figure with one axes: all images are in one picture, since matplotlib needs
+        seconds to draw a hundred axes.
     """
-    rows, columns, h, w = images.shape[:4]
-    margin = 1.6 if row_titles else 0.0
-    figure = Figure(
-        figsize=(
-            columns * cell_size + margin,
-            rows * cell_size * h / w + (0.4 if title else 0),
-        ),
-        layout="constrained",
+    rows, columns, h, w, channels = images.shape
+    gap = max(1, round(0.08 * w))
+    tops, lefts = (h + gap) * np.arange(rows), (w + gap) * np.arange(columns)
+    sheet = np.ones((tops[-1] + h, lefts[-1] + w, channels), "float32")
+    for row, top in enumerate(tops):
+        for column, left in enumerate(lefts):
+            sheet[top : top + h, left : left + w] = images[row, column]
+    axes = _axes_of_size(
+        width=sheet.shape[1] * cell_size / w,
+        height=sheet.shape[0] * cell_size / w,
+        left=0.08 * max(map(len, row_titles)) if row_titles else 0.0,
+        top=0.3 if column_titles else 0.0,
+        title=title,
     )
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for row in range(rows):
-        for column in range(columns):
-            _show(grid[row, column], images[row, column])
-        if row_titles:
-            grid[row, 0].set_ylabel(
-                row_titles[row], rotation=0, ha="right", va="center", fontsize=9
-            )
+    _show(axes, sheet)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9)
+    if row_titles:
+        axes.set_yticks(tops + (h - 1) / 2, row_titles)
+    if column_titles:
+        axes.xaxis.tick_top()
+        axes.set_xticks(lefts + (w - 1) / 2, column_titles)
+    return axes.figure
+
+
+def _axes_of_size(width, height, left, top, title):
+    """Axes of a size in inches, alone in a figure with room for labels."""
+    margin = 0.08
+    top += 0.3 if title else 0.0
+    figure = Figure(figsize=(width + left + 2 * margin, height + top + 2 * margin))
+    total_width, total_height = figure.get_size_inches()
     if title:
-        figure.suptitle(title, fontsize=10)
-    return figure
+        figure.suptitle(title, fontsize=10, y=1 - 0.1 / total_height, va="top")
+    return figure.add_axes(
+        (
+            (left + margin) / total_width,
+            margin / total_height,
+            width / total_width,
+            height / total_height,
+        )
+    )
 
 
 def completion_figure(images, visible, completions, title=None):

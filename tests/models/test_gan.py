@@ -307,7 +307,7 @@ def test_a_loaded_model_goes_on_where_it_was(tmp_path, eagerly):
 @pytest.mark.parametrize(
     "dtype_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
 )
-def test_mixed_precision_trains(dtype_policy, tmp_path, eagerly):
+def test_mixed_precision_trains(dtype_policy, tmp_path):
     model = small()
     model.compile()
     before = values(model.trainable_variables)

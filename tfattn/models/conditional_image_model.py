@@ -57,6 +57,9 @@ class ConditionalImageModel(keras.Model):
             x = self._training_inputs(x, None)
         elif isinstance(x, tuple | list) and len(x) == 2:
             x = self._training_inputs(*x)
+        # TensorFlow traces a step twice if its first trace makes variables.
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
         return super().fit(x, *args, **kwargs)
 
     def _training_inputs(self, x, labels):
