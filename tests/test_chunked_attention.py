@@ -209,6 +209,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_stays_far_below_the_map():

@@ -66,6 +66,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_summary_explains_the_number_and_names_files(run):
     out = (run.parent / "out.txt").read_text()
     summary = out.partition("\n\n")[2]
@@ -88,6 +89,7 @@ def test_nats_of_independent_pixels_by_hand():
     assert common.nats_of_independent_pixels(dataset) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_run_folder_is_complete(run):
     names = {path.name for path in run.iterdir()}
     assert names == {
@@ -111,6 +113,7 @@ def test_run_folder_is_complete(run):
         assert (run / name).read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_killed_training_resumes_to_the_same_result(run, tmp_path):
     folder = tmp_path / "killed"
     arguments = ("train", "vae", "--data", "digits", "--epochs", 3, "--out", folder)
@@ -149,6 +152,7 @@ def test_killed_training_resumes_to_the_same_result(run, tmp_path):
     np.testing.assert_allclose(*values, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_evaluate_and_sample(run, tmp_path):
     cli.main(
         [
@@ -172,6 +176,7 @@ def test_evaluate_and_sample(run, tmp_path):
     assert out.read_bytes() != first
 
 
+@pytest.mark.slow
 def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, eagerly):
     draw_epoch = gan.draw_epoch
     small = functools.partial(gan.SelfAttentionGAN, width=8)
@@ -225,6 +230,7 @@ def test_mixed_precision_is_the_models_alone():
         assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", ["none", "class", "text"])
 def test_transformer(condition, tmp_path, monkeypatch):
     monkeypatch.setattr(transformer, "NUM_TRAINING_PAIRS", 128)
@@ -285,6 +291,7 @@ def test_conditions_need_labels():
         transformer.build(without, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binarize", [False, True])
 def test_classifier(tmp_path, binarize):
     out = tmp_path / "run"
@@ -307,6 +314,7 @@ def small_completion(monkeypatch):
     monkeypatch.setattr(completion, "CompletionVAE", small)
 
 
+@pytest.mark.slow
 def test_completion(tmp_path, monkeypatch):
     """Faces of 25×25 pixels, which no network is needed for."""
     small_completion(monkeypatch)
@@ -333,6 +341,7 @@ def test_completion(tmp_path, monkeypatch):
         cli.main(["sample", str(out)])
 
 
+@pytest.mark.slow
 def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
     small_completion(monkeypatch)
     monkeypatch.setattr(completion, "NUM_TEST_IMAGES", 8)
@@ -410,6 +419,7 @@ def test_complete_refuses(arguments, words, face, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_complete_needs_a_completion_model(run, face, tmp_path):
     with pytest.raises(SystemExit, match=r"run of a completion model.*AttentionVAE"):
         cli.main(
@@ -426,6 +436,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["completion", "gan"])
 def test_a_set_that_is_not_available_is_never_replaced(system, tmp_path):
     """No prepared data, no cache, no network: one clear line in seconds, no run."""

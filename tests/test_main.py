@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tfattn import __main__
 
 REMARKS = """\
@@ -52,6 +54,7 @@ def test_errors_of_a_crash_are_shown():
     assert REAL in result.stderr and "oneDNN" not in result.stderr
 
 
+@pytest.mark.slow
 def test_first_words_are_ours():
     """The backend is imported, and one line of ours is all that is written."""
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+@pytest.mark.slow
 def test_import_loads_keras_and_nothing_heavier():
     code = (
         "import sys, keras; before = set(sys.modules); import tfattn; "

@@ -55,6 +55,7 @@ def test_shipped_vae_reaches_its_published_bound():
     assert published["negative_log_likelihood_5000"]["value"] <= 84.8
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_shipped_completion_reaches_its_published_numbers():
     """On all test faces, and ahead of every baseline where it is said to be."""
@@ -82,6 +83,7 @@ def test_shipped_completion_reaches_its_published_numbers():
     assert table["seconds_of_16_completions_of_a_face"]["first"] < 1
 
 
+@pytest.mark.slow
 def test_shipped_transformer_reaches_its_published_likelihood():
     """On a seeded subset, within the subset's own error of the published mean."""
     published = pretrained_results("transformer_mnist")
@@ -95,6 +97,7 @@ def test_shipped_transformer_reaches_its_published_likelihood():
     assert published["training_seconds"] <= 2 * 60 * 60
 
 
+@pytest.mark.slow
 def test_shipped_transformer_writes_the_digits_of_held_out_texts():
     model, classifier = (
         load_pretrained(name)
@@ -110,6 +113,7 @@ def test_shipped_transformer_writes_the_digits_of_held_out_texts():
     assert np.mean(right) >= published["value"] - margin
 
 
+@pytest.mark.slow
 def test_written_digits_are_judged(monkeypatch):
     """Real pairs of digits are recognised, those of an untrained model are not."""
     dataset = real("mnist")
@@ -135,6 +139,7 @@ def test_shipped_binary_classifier_reaches_its_published_accuracy():
     check_accuracy(load_pretrained(name), name, x, mnist.y_test, least=0.99)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "accuracy"),
     [

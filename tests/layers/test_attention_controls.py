@@ -39,6 +39,7 @@ def test_as_many_parameters_as_self_attention(control, channels):
     assert own.count_params() == other.count_params()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", [ResidualBlock2D, UniformAttention2D])
 def test_spectral_norm(control):
     """With the kernels divided by their norms by hand the plain layer is the same."""

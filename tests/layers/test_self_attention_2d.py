@@ -288,6 +288,7 @@ def test_chunks_have_the_gradients_of_the_plain_form(variant, mode):
         np.testing.assert_allclose(actual, wanted, atol=1e-5 * scale, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_chunks_train_with_unknown_sizes(jit_compile):
     if jit_compile and keras.backend.backend() == "torch":
@@ -384,6 +385,7 @@ def test_large_scores_do_not_overflow_half_precision(dtype_policy):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_compiled_by_xla(variant):
     if keras.backend.backend() == "torch":

@@ -29,6 +29,7 @@ def loss():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+@pytest.mark.slow
 def test_learns_digits():
     """Within seconds. `classify`, `features` and `evaluate` speak of one model."""
     digits = data.load("digits")

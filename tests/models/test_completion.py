@@ -108,6 +108,7 @@ def test_log_weights_equal_loops(kind):
     )
 
 
+@pytest.mark.slow
 def test_training_loss_is_the_negative_bound():
     model, x, seen = small(), images(3), visible(3)
     model.compile("sgd")
@@ -125,6 +126,7 @@ def test_training_loss_is_the_negative_bound():
     )
 
 
+@pytest.mark.slow
 def test_bound_rises_with_the_number_of_samples_and_follows_the_seed():
     model, x, seen = small(), images(20), visible(20)
     model.posterior.get_layer("log_variance").bias.assign(np.full(5, 1.0))
@@ -201,6 +203,7 @@ def test_masks_are_drawn_anew_by_their_shares():
     assert hidden.min() > 0 and hidden.max() < 1
 
 
+@pytest.mark.slow
 def test_own_masks_are_used():
     model, x = small(), images()
     expected = visible()[..., None].astype("float32")
@@ -238,6 +241,7 @@ def test_every_weight_learns(kind, gate):
             assert np.all(np.isfinite(gradient)) and np.abs(gradient).max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["self", "uniform"])
 def test_fit_learns(kind):
     """Two images: what is hidden follows from what is visible."""
@@ -253,6 +257,7 @@ def test_fit_learns(kind):
     assert np.mean(own**2) < 0.4 * np.mean(other**2)
 
 
+@pytest.mark.slow
 def test_scales_stay_where_the_density_has_a_gradient():
     """Black and white images drive them up, without end if nothing holds them."""
     model, x, seen = small(), np.round(images()), visible()
@@ -343,6 +348,7 @@ def test_attention_maps():
 # --- as a Keras model ---------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_save_and_load_and_go_on(tmp_path, eagerly):
     model, x = small(augment=True, gate=True, dropout=0.3), images(6)
     model.compile("adam")
@@ -359,6 +365,7 @@ def test_save_and_load_and_go_on(tmp_path, eagerly):
         np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_arms_have_as_many_parameters():
     counts = {kind: CompletionVAE(attention=kind).count_params() for kind in KINDS}
     for kind in KINDS:
@@ -393,6 +400,7 @@ def test_an_adversarial_step_moves_every_weight(eagerly):
     assert np.all(np.isfinite(found))
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_losses_of_an_adversarial_step_by_hand(monkeypatch):
     """The discriminator's hinge, then the bound minus the score times its weight."""
@@ -470,6 +478,7 @@ def test_the_score_reaches_the_decoder_and_the_prior():
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_an_adversarial_training_goes_on_from_a_file(tmp_path, eagerly):
     model, x = adversarial(), images(4, ADVERSARIAL["image_shape"])

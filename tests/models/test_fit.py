@@ -1,9 +1,7 @@
-"""What all models of images have in common when they are trained."""
+"""What all models of images have in common when they are trained, on TensorFlow."""
 
-import keras  # noqa: F401: read by `on_tensorflow`
 import numpy as np
 import pytest
-from conftest import on_tensorflow
 
 from tfattn.models import (
     AttentionVAE,
@@ -21,10 +19,10 @@ MODELS = {
 }
 
 
-@on_tensorflow
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_step_is_traced_once(name, monkeypatch):
-    """Tracing takes most of the time before the first step; Keras's default is twice."""
+    """Tracing takes most of the time before the first step; by default it is twice."""
     model = MODELS[name]()
     traced = []
     train_step = type(model).train_step

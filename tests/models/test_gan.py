@@ -91,6 +91,7 @@ def assign(network, weights):
         variable.assign(value)
 
 
+@pytest.mark.slow
 @trainable_backend
 def test_a_step_follows_the_gradients_of_both_losses():
     """Steps of plain gradient descent against finite differences of both losses.
@@ -200,6 +201,7 @@ def test_hinge_loss_by_hand():
     assert float(model.generator_loss(ops.array(fake))) == pytest.approx(2.75 / 2)
 
 
+@pytest.mark.slow
 @trainable_backend
 def test_average_of_the_generator():
     model = small(ema_decay=0.3)
@@ -254,6 +256,7 @@ def stepper(model):
     return step
 
 
+@pytest.mark.slow
 @trainable_backend
 @pytest.mark.parametrize(
     "jit_compile",
@@ -282,6 +285,7 @@ def test_fit_is_a_loop_of_steps(jit_compile, monkeypatch):
         assert np.any(found != old)  # what a pass counts and estimates moves, too
 
 
+@pytest.mark.slow
 @trainable_backend
 def test_a_loaded_model_goes_on_where_it_was(tmp_path, eagerly):
     x = images(12), np.tile(LABELS, 2)
@@ -303,6 +307,7 @@ def test_a_loaded_model_goes_on_where_it_was(tmp_path, eagerly):
         np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=1e-3)
 
 
+@pytest.mark.slow
 @trainable_backend
 @pytest.mark.parametrize(
     "dtype_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
@@ -331,6 +336,7 @@ def test_mixed_precision_trains(dtype_policy, tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_the_same_seed_gives_the_same_losses():
     program = (
@@ -360,6 +366,7 @@ def test_learning_rates_keep_their_ratio():
 # --- what it is built of and gives --------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize("num_classes", [None, 3])
 def test_generate(attention, num_classes):

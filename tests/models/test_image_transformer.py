@@ -83,6 +83,7 @@ def test_a_token_moves_the_logits_after_it_alone(order):
         assert moved[j + 1 :].min(initial=1) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_log_likelihood_token_by_token(kind):
     """Each token's probability from a sequence that is cut before it."""
@@ -182,6 +183,7 @@ def assert_drawn_from(probabilities, found, n):
     assert np.all(np.abs(found - probabilities) <= 4.5 * errors + 2 / n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_images_are_drawn_from_the_density(temperature):
     shape, n = (2, 2, 1), 20_000
@@ -200,6 +202,7 @@ def test_images_are_drawn_from_the_density(temperature):
         np.testing.assert_allclose(probabilities, np.exp(tiny.log_likelihood(x)), 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["raster", "coarse_to_fine"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_images_with_and_without_cache(kind, order):
@@ -248,6 +251,7 @@ def test_completions_are_drawn_from_the_density(visible, order):
     assert_drawn_from(probabilities, frequencies(drawn[0], shape), n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_completions_of_several_images(kind):
     made, x = model(kind), images()
@@ -299,6 +303,7 @@ def test_attention_maps():
 # --- as a Keras model ---------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_fit_learns(kind, tmp_path):
     made = ImageTransformer(
@@ -319,6 +324,7 @@ def test_fit_learns(kind, tmp_path):
     np.testing.assert_array_equal(*draws)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype_policy", ["mixed_bfloat16"], indirect=True)
 def test_mixed_precision(dtype_policy, kind):

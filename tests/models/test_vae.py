@@ -82,6 +82,7 @@ def test_log_weights_equal_loops_with_classes():
     assert np.abs(expected - swapped).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_training_loss_is_the_negative_bound():
     model = small()
     model.compile("sgd")
@@ -110,6 +111,7 @@ def test_kl_is_the_closed_form_on_average():
     np.testing.assert_allclose(kl.reshape(2, -1).mean(axis=1), expected, rtol=0.03)
 
 
+@pytest.mark.slow
 def test_probabilities_of_all_images_sum_to_one():
     """exp(L_K) is an unbiased estimate of p(x): summed over 2^16 images it is 1."""
     model = small((4, 4, 1))
@@ -223,6 +225,7 @@ def test_every_weight_learns(kind):
         assert np.all(np.isfinite(gradient)) and np.abs(gradient).max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["self", "module"])
 def test_fit_lowers_the_loss(kind):
     model = AttentionVAE((8, 12, 1), latent_dim=5, width=8, attention=kind)
@@ -232,6 +235,7 @@ def test_fit_lowers_the_loss(kind):
     assert losses[-1] < 0.95 * losses[0]
 
 
+@pytest.mark.slow
 def test_fit_with_classes():
     model = small(num_classes=3)
     model.compile("adam")
@@ -241,6 +245,7 @@ def test_fit_with_classes():
     assert model.sample(3, labels=[0, 1, 2], seed=0).shape == (3, 8, 12, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype_policy", ["mixed_float16"], indirect=True)
 def test_mixed_precision(dtype_policy):
     model = small()
@@ -263,6 +268,7 @@ def test_precision_is_the_models_own(tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_entropy_weight_has_a_gradient_and_sharpens_the_map():
     entropies = []
@@ -286,6 +292,7 @@ def test_arms_have_as_many_parameters():
     assert abs(counts[None] / counts["self"] - 1) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["self", "module"])
 def test_save_and_load_without_custom_objects(kind, tmp_path, eagerly):
     model = small(attention=kind)
@@ -298,6 +305,7 @@ def test_save_and_load_without_custom_objects(kind, tmp_path, eagerly):
     np.testing.assert_array_equal(loaded.sample(2, seed=1), model.sample(2, seed=1))
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_training_goes_on_from_a_file_with_the_same_draws(tmp_path, eagerly):
     model = small()
