@@ -58,7 +58,7 @@ def eagerly():
 
 # Read in the module of the test, when it is to run.
 on_tensorflow = pytest.mark.skipif(
-    "keras.backend.backend() != 'tensorflow'", reason="written for TensorFlow"
+    "keras.backend.backend() != 'tensorflow'", reason="needs KERAS_BACKEND=tensorflow"
 )
 
 

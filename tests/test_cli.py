@@ -72,7 +72,8 @@ def test_summary_explains_the_number_and_names_files(run):
     summary = out.partition("\n\n")[2]
     result = json.loads((run / "metrics.json").read_text())
     words = " ".join(summary.split())
-    assert f"needs at most {result['negative_elbo']['value']:.1f} nats" in words
+    nats = result["negative_elbo"]["value"]
+    assert f"needs at most {nats:.1f} nats ({nats / np.log(2):.0f} bits)" in words
     independent = result["nats_of_independent_pixels"]
     assert f"how often each pixel is white needs {independent:.1f}" in words
     for path in run.glob("*.png"):

@@ -77,28 +77,31 @@ def train(arguments):
 
 def print_summary(run, result, system):
     """What came out of a training, for a reader who is new to it."""
-    print(f"\n{textwrap.fill(system.in_words(result), 79)}\n\npictures to open:")
-    for name, words in system.PICTURES.items():
-        if (run / name).exists():
-            print(f"  {run / name}   {words}")
+    drawn = [
+        (str(run / name), words)
+        for name, words in system.PICTURES.items()
+        if (run / name).exists()
+    ]
     program = sys.argv[0] if Path(sys.argv[0]).stem == "tfattn" else "tfattn"
     quoted = shlex.quote(str(run))
-    ideas = [(f"evaluate {quoted}", "measure the model thoroughly")]
-    if result["epochs"] < system.EPOCHS:
-        ideas = [
-            (
-                f"train {result['system']} --data {result['data']}",
-                f"the full training, {system.EPOCHS} epochs",
-            )
-        ]
+    ideas = []
     if result["system"] == "completion":
-        picture = f"complete face.jpg --run {quoted}"
-        ideas = [(picture, "complete a picture of yours"), *ideas]
+        command = f"complete face.jpg --run {quoted}"
+        ideas.append((command, "complete a picture of yours"))
     elif result["system"] != "classifier":
-        ideas = [(f"sample {quoted} --seed 1", "another sheet of new images"), *ideas]
-    print("\nwhat to try next:")
-    for command, words in ideas:
-        print(f"  {program} {command}   {words}")
+        ideas.append((f"sample {quoted} --seed 1", "another sheet of new images"))
+    if result["epochs"] < system.EPOCHS:
+        command = f"train {result['system']} --data {result['data']}"
+        ideas.append((command, f"the full training, {system.EPOCHS} epochs"))
+    else:
+        ideas.append((f"evaluate {quoted}", "measure the model more thoroughly"))
+    ideas = [(f"{program} {command}", words) for command, words in ideas]
+    print(f"\n{textwrap.fill(system.in_words(result), 79)}")
+    for title, rows in (("pictures to open", drawn), ("what to try next", ideas)):
+        print(f"\n{title}:")
+        width = max(len(left) for left, _ in rows)
+        for left, words in rows:
+            print(f"  {left:{width}}   {words}")
 
 
 def _device():

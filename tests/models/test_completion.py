@@ -15,7 +15,7 @@ SHAPE = (9, 14, 2)
 KINDS = ("self", "residual", "uniform", None)
 ADVERSARIAL = {"image_shape": (8, 12, 2), "adversarial": True}
 trainable_backend = pytest.mark.skipif(
-    "keras.backend.backend() == 'torch'", reason="adversarial steps: TensorFlow, JAX"
+    "keras.backend.backend() == 'torch'", reason="needs KERAS_BACKEND=tensorflow or jax"
 )
 
 

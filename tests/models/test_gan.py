@@ -14,7 +14,7 @@ from tfattn.models.gan_networks import ATTENTIONS
 
 SHAPE = (8, 12, 2)
 trainable_backend = pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="training is for TensorFlow and JAX"
+    keras.backend.backend() == "torch", reason="needs KERAS_BACKEND=tensorflow or jax"
 )
 
 

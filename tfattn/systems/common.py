@@ -65,6 +65,11 @@ def nats_of_independent_pixels(dataset):
     return float(-np.sum(x * np.log(white) + (1 - x) * np.log(1 - white)))
 
 
+def nats_and_bits(nats):
+    """Words for a number of nats, of which more readers know the bits."""
+    return f"{nats:.1f} nats ({nats / np.log(2):.0f} bits)"
+
+
 def print_estimate(name, estimate):
     print(
         f"test {name}: {estimate.value:.2f} nats per image "

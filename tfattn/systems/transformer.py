@@ -11,6 +11,7 @@ from tfattn.systems.common import (
     add_mixed_precision,
     binarisation,
     dtype_of,
+    nats_and_bits,
     nats_of_independent_pixels,
     print_estimate,
     warmup_cosine,
@@ -155,15 +156,16 @@ def measure(model, dataset):
 
 def in_words(result):
     words = (
-        f"The model needs {result['negative_log_likelihood']['value']:.1f} nats to "
-        "encode a test image, on average. Fewer is better. A model that knows only how "
-        f"often each pixel is white needs {result['nats_of_independent_pixels']:.1f}."
+        "On average, the model needs "
+        f"{nats_and_bits(result['negative_log_likelihood']['value'])} to encode a test "
+        "image. Fewer is better. A model that knows only how often each pixel is white "
+        f"needs {result['nats_of_independent_pixels']:.1f} nats."
     )
     if result["data"] == "mnist" and result["condition"] == "none":
         shipped = pretrained_results("transformer_mnist")
         words += (
             f" The Transformer in this package, trained for {shipped['epochs']} "
-            f"epochs, needs {shipped['negative_log_likelihood']['value']:.1f}."
+            f"epochs, needs {shipped['negative_log_likelihood']['value']:.1f} nats."
         )
     return words
 

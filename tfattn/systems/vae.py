@@ -9,6 +9,7 @@ from tfattn.runs import write_figure
 from tfattn.systems.common import (
     TEST_DRAW_SEED,
     binarisation,
+    nats_and_bits,
     nats_of_independent_pixels,
     print_estimate,
     warmup_cosine,
@@ -81,15 +82,16 @@ def measure(model, dataset):
 
 def in_words(result):
     words = (
-        f"The model needs at most {result['negative_elbo']['value']:.1f} nats to "
-        "encode a test image, on average. Fewer is better. A model that knows only how "
-        f"often each pixel is white needs {result['nats_of_independent_pixels']:.1f}."
+        "On average, the model needs at most "
+        f"{nats_and_bits(result['negative_elbo']['value'])} to encode a test image. "
+        "Fewer is better. A model that knows only how often each pixel is white needs "
+        f"{result['nats_of_independent_pixels']:.1f} nats."
     )
     if result["data"] == "mnist":
         shipped = pretrained_results("vae_mnist")
         words += (
             f" The VAE in this package, trained for {shipped['epochs']} epochs, needs "
-            f"{shipped['negative_elbo']['value']:.1f}."
+            f"{shipped['negative_elbo']['value']:.1f} nats."
         )
     return words
 
