@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Markers of tests that only run when they are selected.
+ON_REQUEST = ("network", "peer")
+
 # Read by the kernels that run the notebooks, which see no fixtures.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -12,11 +15,20 @@ os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
 )
+# Notebooks would download data sets otherwise.
+os.environ.setdefault("TFATTN_OFFLINE", "1")
 # Keras is imported late: the process that hands out the tests starts without it.
 
 
-def pytest_collection_modifyitems(items):
-    """The longest file first: at the end it would keep one process alone."""
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what was not asked for, sorts, and marks the notebooks."""
+    chosen = config.option.markexpr
+    items[:] = [
+        item
+        for item in items
+        if all(name in chosen or name not in item.keywords for name in ON_REQUEST)
+    ]
+    # The longest file first: at the end it would keep one process alone.
     items.sort(key=lambda item: item.path.name != "test_backends.py")
     for item in items:
         # Notebooks that use another data set where one is not available.
@@ -63,16 +75,13 @@ on_tensorflow = pytest.mark.skipif(
 
 
 def real(name):
-    """A data set of this machine; where it is not here, the test is skipped."""
+    """Loads a data set; skips the test if it is not on this machine."""
     from tfattn import data
-    from tfattn.data import sources
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_why_unreachable", lambda url: "tests download nothing")
-        try:
-            return data.load(name)
-        except data.DataUnavailableError:
-            pytest.skip(
-                f"needs the data set {name!r}; download it once with: "
-                f"python -c 'from tfattn import data; data.load(\"{name}\")'"
-            )
+    try:
+        return data.load(name)
+    except data.DataUnavailableError:
+        pytest.skip(
+            f"needs the data set {name!r}; download it once with: "
+            "python .ci/load_data.py"
+        )

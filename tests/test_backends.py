@@ -39,7 +39,9 @@ LANE = [
 
 @pytest.mark.slow
 @pytest.mark.backend
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="already in a lane")
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="needs KERAS_BACKEND=tensorflow"
+)
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_lane(backend):
     if importlib.util.find_spec(backend) is None:

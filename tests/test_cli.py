@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -78,8 +79,26 @@ def test_summary_explains_the_number_and_names_files(run):
     assert f"how often each pixel is white needs {independent:.1f}" in words
     for path in run.glob("*.png"):
         assert f"{path}   " in summary
-    assert f"tfattn sample {run} --seed 1" in summary
-    assert "tfattn train vae --data digits" in summary  # in full: it had 3 epochs
+    assert f"tfattn sample {run} --seed 1 " in summary
+    # In full: it had 3 epochs.
+    assert f"tfattn train vae --data digits --out {run}_full " in summary
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["gan", "--mixed-precision", "--attention", "none"],
+        ["transformer", "--condition", "text", "--seed", "3"],
+        ["completion", "--data", "digits", "--adversarial", "--gate"],
+    ],
+)
+def test_full_training_is_the_same_but_for_its_epochs(options):
+    parser = cli.build_parser()
+    short = vars(parser.parse_args(["train", *options, "--epochs", "1"]))
+    full = vars(parser.parse_args(cli.full_training(Path("runs/a b"), short)))
+    assert full.pop("out") == Path("runs/a b_full") and short.pop("out") is None
+    assert full.pop("epochs") > short.pop("epochs") == 1
+    assert full == short
 
 
 def test_nats_of_independent_pixels_by_hand():
@@ -449,6 +468,7 @@ def test_a_set_that_is_not_available_is_never_replaced(system, tmp_path):
         text=True,
         env={
             **os.environ,
+            "TFATTN_OFFLINE": "",
             "TFDS_DATA_DIR": str(tmp_path / "tfds"),
             "SCIKIT_LEARN_DATA": str(tmp_path / "sklearn"),
             "TFATTN_CACHE": str(tmp_path / "cache"),

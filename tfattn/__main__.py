@@ -48,7 +48,9 @@ def without_remarks():
         sys.stderr.flush()
         os.dup2(stderr, 2)
         os.close(stderr)
-        reader.wait()
+        # A process that the import left behind may hold the pipe open.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            reader.wait(timeout=2)
 
 
 def main():

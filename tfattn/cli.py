@@ -76,26 +76,28 @@ def train(arguments):
 
 
 def print_summary(run, result, system):
-    """What came out of a training, for a reader who is new to it."""
+    """Prints the result in words, the pictures, and two commands to try next."""
     drawn = [
         (str(run / name), words)
         for name, words in system.PICTURES.items()
         if (run / name).exists()
     ]
-    program = sys.argv[0] if Path(sys.argv[0]).stem == "tfattn" else "tfattn"
-    quoted = shlex.quote(str(run))
     ideas = []
     if result["system"] == "completion":
-        command = f"complete face.jpg --run {quoted}"
+        command = ["complete", "face.jpg", "--run", str(run)]
         ideas.append((command, "complete a picture of yours"))
     elif result["system"] != "classifier":
-        ideas.append((f"sample {quoted} --seed 1", "another sheet of new images"))
-    if result["epochs"] < system.EPOCHS:
-        command = f"train {result['system']} --data {result['data']}"
-        ideas.append((command, f"the full training, {system.EPOCHS} epochs"))
+        command = ["sample", str(run), "--seed", "1"]
+        ideas.append((command, "another sheet of new images"))
+    if 2 * result["epochs"] <= system.EPOCHS:
+        words = f"the full training, {system.EPOCHS} epochs"
+        ideas.append((full_training(run, result), words))
     else:
-        ideas.append((f"evaluate {quoted}", "measure the model more thoroughly"))
-    ideas = [(f"{program} {command}", words) for command, words in ideas]
+        ideas.append((["evaluate", str(run)], "measure the model again, thoroughly"))
+    program = ["python", "-m", "tfattn"]
+    if Path(sys.argv[0]).stem == "tfattn":
+        program = [sys.argv[0]]
+    ideas = [(shlex.join([*program, *command]), words) for command, words in ideas]
     print(f"\n{textwrap.fill(system.in_words(result), 79)}")
     for title, rows in (("pictures to open", drawn), ("what to try next", ideas)):
         print(f"\n{title}:")
@@ -104,12 +106,26 @@ def print_summary(run, result, system):
             print(f"  {left:{width}}   {words}")
 
 
+def full_training(run, result):
+    """The arguments of the same training with all epochs, in a folder of its own."""
+    arguments = ["train", result["system"]]
+    defaults = vars(build_parser().parse_args(arguments))
+    for name, default in defaults.items():
+        value = result.get(name, default)
+        if name == "epochs" or value == default:
+            continue
+        arguments.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            arguments.append(str(value))
+    return [*arguments, "--out", f"{run}_full"]
+
+
 def _device():
     """The device in words."""
     backend = keras.backend.backend()
     cores = f"{os.cpu_count()} CPU cores"
     if backend != "tensorflow":
-        return f"{backend}, {cores}"
+        return f"chosen by {backend}"
     import tensorflow as tf
 
     gpus = len(tf.config.list_physical_devices("GPU"))

@@ -20,7 +20,8 @@ faces = data.load("olivetti", fallback="faces")  # warns if it returns other ima
 `mnist`, `digits` and `faces` are inside installed packages and need no network. The
 others are downloaded once, into the folders `TFDS_DATA_DIR` and `SCIKIT_LEARN_DATA`.
 Every set but `mnist` is then kept as one `.npz` file in the folder `TFATTN_CACHE`, by
-default the user's cache folder, and is read from there without TensorFlow.
+default the user's cache folder, and is read from there without TensorFlow. If
+`TFATTN_OFFLINE` is set, nothing is downloaded.
 
 Licences: MNIST (LeCun, Cortes, Burges) is CC BY-SA 3.0, whose text is in
 `LICENSE-MNIST.txt` beside this file; its binarised form (Larochelle, after

@@ -1,4 +1,4 @@
-"""Where the data sets come from: this package, others, or one download each.
+"""Reads each data set from this package, from another package, or by download.
 
 Heavy imports are inside the functions: MNIST and cached sets are read without them.
 """
@@ -6,6 +6,7 @@ Heavy imports are inside the functions: MNIST and cached sets are read without t
 import base64
 import hashlib
 import io
+import os
 import queue
 import threading
 import time
@@ -27,7 +28,7 @@ OLIVETTI_URL = "https://ndownloader.figshare.com/files/5976027"
 
 
 class DataUnavailableError(RuntimeError):
-    """A data set is neither on this machine nor can it be downloaded.
+    """A data set is not on this machine and cannot be downloaded.
 
     Attributes:
         reason: Why, as a part of a sentence.
@@ -175,6 +176,8 @@ def _why_unreachable(url: str) -> str | None:
     A thread of its own, because no time limit reaches a name look-up that hangs. A
     request and not just a connection, so that proxies count as for the download.
     """
+    if os.environ.get("TFATTN_OFFLINE"):
+        return "TFATTN_OFFLINE is set"
     answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def ask() -> None:

@@ -10,7 +10,7 @@ call:
 * `compile_model(model, num_steps)`
 * `epoch_measurements(model)`, `describe(row)`, `draw_epoch(model, run, epoch)`
 * `measure(model, dataset)`: for metrics.json; `in_words(result)`: what the main number
-  of metrics.json means, and what others have; `draw(model, dataset, run)`
+  of metrics.json means, with values to compare it with; `draw(model, dataset, run)`
 * `evaluate(model, dataset, arguments)`: the long measurement of `tfattn evaluate`
 * `sample(model, n, seed)`: images for `tfattn sample`
 """

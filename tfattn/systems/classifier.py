@@ -11,7 +11,7 @@ from tfattn.systems.common import TEST_DRAW_SEED, binarisation
 BATCH_SIZE = 128
 EPOCHS = 16
 DATA = ("mnist", "fashion_mnist", "digits")
-PICTURES = {"errors.png": "test images that it gets wrong, true class → answer"}
+PICTURES = {"errors.png": "misclassified test images: true class → predicted class"}
 
 
 def add_arguments(parser):

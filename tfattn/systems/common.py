@@ -66,7 +66,7 @@ def nats_of_independent_pixels(dataset):
 
 
 def nats_and_bits(nats):
-    """Words for a number of nats, of which more readers know the bits."""
+    """A number of nats in words, with the bits, which more readers know."""
     return f"{nats:.1f} nats ({nats / np.log(2):.0f} bits)"
 
 

@@ -23,7 +23,7 @@ EPOCHS = 18
 DATA = ("mnist", "fashion_mnist", "binarized_mnist", "digits")
 PICTURES = {
     "samples.png": "100 new images, sampled from the model",
-    "attention.png": "where the model looks",
+    "attention.png": "which pixels, or words, the model attends to",
     "completions.png": "upper halves of test images, and how the model completes them",
 }
 NUM_TRAINING_PAIRS = 30_000

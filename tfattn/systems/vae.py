@@ -136,7 +136,10 @@ def evaluate(model, dataset, arguments):
         )
     for name, estimate in bounds.items():
         print_estimate(name, estimate)
-    return {name: estimate._asdict() for name, estimate in bounds.items()}
+    return {
+        **{name: estimate._asdict() for name, estimate in bounds.items()},
+        "nats_of_independent_pixels": nats_of_independent_pixels(dataset),
+    }
 
 
 def sample(model, n, seed):
