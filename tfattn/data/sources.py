@@ -64,7 +64,7 @@ def read_mnist() -> dict[str, np.ndarray]:
         arrays = dict(file)
     for labels in ("y_train", "y_test"):
         arrays[labels] = arrays[labels].astype(np.int64)
-    return arrays | {"source": np.array("tensorflow-datasets mnist 3.0.1, embedded")}
+    return arrays | {"source": np.array("tensorflow-datasets mnist 3.0.1")}
 
 
 def build(name: str) -> dict[str, np.ndarray]:
