@@ -101,7 +101,7 @@ def print_summary(run, result, system):
     print(f"\n{textwrap.fill(system.in_words(result), 79)}")
     for title, rows in (("pictures to open", drawn), ("what to try next", ideas)):
         print(f"\n{title}:")
-        width = max(len(left) for left, _ in rows)
+        width = max((len(left) for left, _ in rows), default=0)
         for left, words in rows:
             print(f"  {left:{width}}   {words}")
 
