@@ -28,8 +28,8 @@ def pytest_collection_modifyitems(config, items):
         for item in items
         if all(name in chosen or name not in item.keywords for name in ON_REQUEST)
     ]
-    # The longest file first: at the end it would keep one process alone.
-    items.sort(key=lambda item: item.path.name != "test_backends.py")
+    # The longest files first: at the end one would keep one process alone.
+    items.sort(key=lambda item: "backend" not in item.keywords)
     for item in items:
         # Notebooks that use another data set where one is not available.
         if item.path.suffix == ".ipynb" and "fallback=" in item.path.read_text():

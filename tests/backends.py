@@ -1,6 +1,7 @@
-"""The same layers and numbers on JAX and torch, each where it is installed.
+"""The same layers and numbers on JAX and torch.
 
 The layers' own tests compare with NumPy; they run again in a process of each backend.
+`test_jax.py` and `test_torch.py` are two files, so that they run side by side.
 """
 
 import importlib.util
@@ -9,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import pytest
 
 TESTS = Path(__file__).parent
@@ -37,13 +37,8 @@ LANE = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.backend
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="needs KERAS_BACKEND=tensorflow"
-)
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_lane(backend):
+def run_lane(backend):
+    """Runs the tests of `LANE` in a process of a backend; skips where it is missing."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"needs the package {backend}: pip install {backend}")
     result = subprocess.run(
