@@ -16,11 +16,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfattn import completion_baselines, data, masks, metrics
-from tfattn.completion_quality import completion_quality
+from tfattn import data
+from tfattn.cli.systems import completion
+from tfattn.data import masks
+from tfattn.evaluation import baselines, completion_quality, metrics
 from tfattn.models import load_pretrained
-from tfattn.runs import load_run, write_json
-from tfattn.systems import completion
+from tfattn.training.runs import load_run, write_json
 
 RESULTS = Path(__file__).parent / "results"
 NUM_DIGITS_FOR_BASELINES = 10_000
@@ -37,7 +38,7 @@ def main(adversarial, gate, binarized):
     models = {"CompletionVAE": shipped} | {
         name: model for name, (model, _) in others.items()
     }
-    x_train = completion_baselines.with_mirror_images(faces.x_train)
+    x_train = baselines.with_mirror_images(faces.x_train)
     found = {
         mask: rows(mask, x_train, faces.x_test, models)
         for mask in completion.MEASURED_MASKS
@@ -67,7 +68,7 @@ def rows(mask, x_train, x, models):
     """Each row's measures of each image; what a row draws has several completions."""
     visible = masks.draw(mask, len(x), x.shape[1:3])
     found = {}
-    for name, baseline in completion_baselines.BASELINES.items():
+    for name, baseline in baselines.BASELINES.items():
         if np.all(visible == visible[0]):
             completions = baseline(x_train, x, visible[0])
         else:
@@ -100,7 +101,7 @@ def margin(found, measure, people):
     """
     of_baselines = {
         name: found[name]["psnr" if measure == "best_psnr" else measure]
-        for name in completion_baselines.BASELINES
+        for name in baselines.BASELINES
     }
     if measure == "best_psnr":
         drawing = "conditional Gaussian"

@@ -58,8 +58,11 @@ def train_one(arguments):
     """One training, as `tfattn train completion` does it, and each face's measures."""
     import keras
 
-    from tfattn import cli, data, masks, runs
-    from tfattn.systems import completion
+    from tfattn import data
+    from tfattn.cli import main as cli
+    from tfattn.cli.systems import completion
+    from tfattn.data import masks
+    from tfattn.training import runs
 
     parser = cli.build_parser()
     options = parser.parse_args(
@@ -100,8 +103,10 @@ def summarise(arguments):
     """Means over faces and seeds, and differences to the arm without attention."""
     import numpy as np
 
-    from tfattn import data, metrics, runs
-    from tfattn.systems import completion
+    from tfattn import data
+    from tfattn.cli.systems import completion
+    from tfattn.evaluation import metrics
+    from tfattn.training import runs
 
     people = data.load("olivetti").y_test
     files = {

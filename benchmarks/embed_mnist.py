@@ -3,7 +3,7 @@
     python benchmarks/embed_mnist.py
 
 Needs MNIST in `TFDS_DATA_DIR`, or a network. Prints the SHA-256 of the file, which
-belongs in `tfattn/data/sources.py`. `tests/test_data.py` checks the arrays.
+belongs in `tfattn/data/sources.py`. `tests/data/test_data.py` checks the arrays.
 """
 
 import hashlib

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfattn.cli.systems import gan as gan_system
 from tfattn.models import SelfAttentionGAN
-from tfattn.systems import gan as gan_system
 
 BATCH_SIZE, ROUNDS, NUM_SAMPLES = gan_system.BATCH_SIZE, 60, 5000
 

@@ -17,9 +17,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from tfattn import data, metrics, plots
+from tfattn import data, plots
+from tfattn.cli.systems.gan import quality, sample
+from tfattn.evaluation import metrics
 from tfattn.models import load_pretrained, pretrained_results
-from tfattn.systems.gan import quality, sample
 
 ROOT = Path(__file__).parent.parent
 NUM_DRAWS = 3

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tfattn.completion_baselines import BASELINES
+from tfattn.evaluation.baselines import BASELINES
 from tfattn.models import pretrained_results
 
 RESULTS = Path(__file__).parent / "results"

@@ -26,7 +26,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfattn.models import ImageTransformer
-from tfattn.models.token_sampling import draw_tokens
+from tfattn.models.transformer.sampling import draw_tokens
 
 NUM_IMAGES, ROUNDS = 64, 5
 

@@ -25,7 +25,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfattn.layers import TransformerDecoderLayer
-from tfattn.models import ImageTransformer, token_decoder
+from tfattn.models import ImageTransformer
+from tfattn.models.transformer import decoder
 
 BATCH_SIZE, ROUNDS, MEMORY_STEPS = 64, 30, 5
 KINDS = ("tfattn", "Keras's layers")
@@ -63,7 +64,7 @@ def compiled_step(kind):
     """The function that trains on one batch, and the model."""
     keras.utils.set_random_seed(0)
     layer = TransformerDecoderLayer if kind == KINDS[0] else KerasDecoderLayer
-    with mock.patch.object(token_decoder, "TransformerDecoderLayer", layer):
+    with mock.patch.object(decoder, "TransformerDecoderLayer", layer):
         model = ImageTransformer()
     model.compile(keras.optimizers.AdamW(1e-3))
     step = tf.function(lambda x: model.train_step((x,)))

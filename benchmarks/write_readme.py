@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from readme_completion import completion_lines
 
-from tfattn import data, masks, number_words, plots
-from tfattn.completion_baselines import ridge_regression, with_mirror_images
+from tfattn import data, plots
+from tfattn.cli.systems.gan import TEMPERATURE
+from tfattn.cli.systems.transformer import JUDGES
+from tfattn.data import masks, number_words
+from tfattn.evaluation.baselines import ridge_regression, with_mirror_images
 from tfattn.models import load_pretrained, pretrained_results
-from tfattn.systems.gan import TEMPERATURE
-from tfattn.systems.transformer import JUDGES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -15,6 +15,9 @@ os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
 )
+# The tensors are small: the threads of torch would wait for each other.
+if os.environ.get("KERAS_BACKEND") == "torch":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Notebooks would download data sets otherwise.
 os.environ.setdefault("TFATTN_OFFLINE", "1")
 # Keras is imported late: the process that hands out the tests starts without it.
@@ -28,8 +31,6 @@ def pytest_collection_modifyitems(config, items):
         for item in items
         if all(name in chosen or name not in item.keywords for name in ON_REQUEST)
     ]
-    # The longest files first: at the end one would keep one process alone.
-    items.sort(key=lambda item: "backend" not in item.keywords)
     for item in items:
         # Notebooks that use another data set where one is not available.
         if item.path.suffix == ".ipynb" and "fallback=" in item.path.read_text():

@@ -13,6 +13,8 @@ from keras import ops
 from tfattn import ops as attention_ops
 from tfattn.ops import attention, chunked_attention, masked_softmax
 
+pytestmark = pytest.mark.backend
+
 N, M = 35, 12
 # Chunks of 1 row; of 4 and of 12, with one row of the last to fill up; a single one.
 CHUNK_SIZES = (1, 4, 16, 100)

@@ -5,6 +5,8 @@ from keras import ops
 
 from tfattn.ops import attention, masked_softmax
 
+pytestmark = pytest.mark.backend
+
 
 def test_masked_softmax_by_hand():
     """exp(s) = (1, 2, 5): 1/8, 2/8, 5/8; without the 5: 1/3, 2/3, 0."""

@@ -10,17 +10,12 @@ import numpy as np
 import pytest
 from conftest import real
 
-from tfattn import (
-    cli,
-    completion_baselines,
-    data,
-    masks,
-    metrics,
-    number_words,
-)
-from tfattn.completion_quality import completion_quality
+from tfattn import data
+from tfattn.cli import main as cli
+from tfattn.cli.systems import completion, gan, transformer
+from tfattn.data import masks, number_words
+from tfattn.evaluation import baselines, completion_quality, metrics
 from tfattn.models import load_pretrained, pretrained, pretrained_results
-from tfattn.systems import completion, gan, transformer
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,11 +65,11 @@ def test_shipped_completion_reaches_its_published_numbers():
         np.testing.assert_allclose(found[measure].mean(), expected, rtol=0.01)
     table = json.loads((ROOT / "benchmarks/results/completion.json").read_text())
     rows = table["masks"]["lower_half"]
-    for name in completion_baselines.BASELINES:
+    for name in baselines.BASELINES:
         assert found["ssim"].mean() > rows[name]["ssim"]["value"]
         assert found["best_psnr"].mean() > rows[name]["psnr"]["value"]
-    ridge = completion_baselines.ridge_regression(
-        completion_baselines.with_mirror_images(faces.x_train), faces.x_test, visible
+    ridge = baselines.ridge_regression(
+        baselines.with_mirror_images(faces.x_train), faces.x_test, visible
     )
     again = completion_quality(faces.x_test, visible, ridge)["ssim"].mean()
     assert again == pytest.approx(rows["ridge regression"]["ssim"]["value"], abs=1e-3)

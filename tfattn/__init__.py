@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfattn import (
-        completion_baselines,
-        completion_quality,
         data,
+        densities,
+        evaluation,
         layers,
-        masks,
-        metrics,
         models,
+        ops,
+        plots,
+        training,
     )
 
 __version__ = "0.1.0"
 __all__ = [
-    "completion_baselines",
-    "completion_quality",
     "data",
+    "densities",
+    "evaluation",
     "layers",
-    "masks",
-    "metrics",
     "models",
+    "ops",
+    "plots",
+    "training",
 ]
 
 

@@ -66,7 +66,7 @@ def main():
                     import tensorflow as tf
 
                     tf.config.list_physical_devices()  # which it has remarks on, too
-        from tfattn import cli
+        from tfattn.cli import main as cli
     except KeyboardInterrupt:
         sys.exit("\ntfattn: interrupted")
     cli.main()

@@ -5,6 +5,8 @@ import pytest
 
 from tfattn.layers import ResidualBlock2D, SelfAttention2D, UniformAttention2D
 
+pytestmark = pytest.mark.backend
+
 
 def built(layer, x):
     layer(x)

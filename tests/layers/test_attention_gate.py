@@ -5,6 +5,8 @@ import pytest
 
 from tfattn.layers import AttentionGate
 
+pytestmark = pytest.mark.backend
+
 
 def convolve(x, kernel, bias):
     """Pixel by pixel, zeros outside of the image."""

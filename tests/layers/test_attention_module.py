@@ -6,6 +6,8 @@ import reference
 
 from tfattn.layers import AttentionModule, PositionGate2D
 
+pytestmark = pytest.mark.backend
+
 
 def built(axis, shape):
     layer = AttentionModule(axis)

@@ -5,6 +5,8 @@ import pytest
 
 from tfattn.layers import ConditionalBatchNormalization
 
+pytestmark = pytest.mark.backend
+
 CLASSES = np.eye(3, dtype="float32")[[2, 0, 0, 1, 2]]
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from tfattn.layers import CouplingFlow
 
+pytestmark = pytest.mark.backend
+
 
 def built(num_layers, size, condition_size=None):
     flow = CouplingFlow(num_layers, units=8)

@@ -7,6 +7,8 @@ from keras import ops
 
 from tfattn.layers import MultiHeadAttention, multi_head_attention
 
+pytestmark = pytest.mark.backend
+
 # Batch 2, 3 queries of 10 channels, 5 keys of 6 and values of 7; 4 heads of 8 and 9.
 QUERY, KEY, VALUE = (2, 3, 10), (2, 5, 6), (2, 5, 7)
 NAMES = [

@@ -6,6 +6,8 @@ from keras import ops
 
 from tfattn.layers import PatchEmbedding, images_to_patches, patches_to_images
 
+pytestmark = pytest.mark.backend
+
 
 def test_patches_equal_loops_and_back():
     """2×3 patches of 4×9 images with 5 channels."""

@@ -4,6 +4,8 @@ import pytest
 
 from tfattn.layers import PositionalEncoding
 
+pytestmark = pytest.mark.backend
+
 
 def test_sinusoids_equal_the_formula():
     layer = PositionalEncoding("sinusoidal")

@@ -8,6 +8,8 @@ from keras import ops
 
 from tfattn.layers import SelfAttention2D, self_attention_2d
 
+pytestmark = pytest.mark.backend
+
 VARIANTS = ("biggan", "paper", "article")
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from tfattn.layers import SpectralConv2D, SpectralDense
 
+pytestmark = pytest.mark.backend
+
 CASES = [
     (SpectralConv2D, keras.layers.Conv2D, {"filters": 7, "kernel_size": (3, 2)}),
     (

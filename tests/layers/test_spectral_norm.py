@@ -7,6 +7,8 @@ from conftest import on_tensorflow
 
 from tfattn.layers import SelfAttention2D, SpectralNorm
 
+pytestmark = pytest.mark.backend
+
 
 @pytest.mark.parametrize("shape", [(7, 3), (3, 7), (3, 2, 5, 4)])
 def test_largest_singular_value_becomes_one(shape):

@@ -12,6 +12,8 @@ from tfattn.layers import (
     TransformerEncoderLayer,
 )
 
+pytestmark = pytest.mark.backend
+
 X, CONTEXT = (2, 6, 8), (2, 5, 7)
 
 

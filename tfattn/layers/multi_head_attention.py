@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from tfattn.checks import check_integer, check_share
+from tfattn._checks import check_integer, check_share
 from tfattn.ops import attention_weights
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from tfattn.checks import check_integer, check_patch_size, check_tiled
+from tfattn._checks import check_integer, check_patch_size, check_tiled
 
 
 def images_to_patches(x, patch_size):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from tfattn.checks import check_integer, check_share
+from tfattn._checks import check_integer, check_share
 from tfattn.layers.multi_head_attention import MultiHeadAttention
 
 

@@ -1,13 +1,13 @@
 """Whole systems: models that are trained by `fit`."""
 
-from tfattn.models.adversarial_training import TwoTimeScaleOptimizer
-from tfattn.models.attention_control import AttentionControl
+from tfattn.models.adversarial import TwoTimeScaleOptimizer
 from tfattn.models.classifier import ImageClassifier, classifier_optimizer
-from tfattn.models.completion import CompletionVAE
-from tfattn.models.gan import SelfAttentionGAN
-from tfattn.models.image_transformer import ImageTransformer
+from tfattn.models.completion.model import CompletionVAE
+from tfattn.models.gan.model import SelfAttentionGAN
 from tfattn.models.pretrained import load_pretrained, pretrained_results
-from tfattn.models.vae import AttentionVAE
+from tfattn.models.transformer.model import ImageTransformer
+from tfattn.models.vae.control import AttentionControl
+from tfattn.models.vae.model import AttentionVAE
 
 __all__ = [
     "AttentionControl",

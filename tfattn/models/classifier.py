@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tfattn.checks import (
+from tfattn._checks import (
     check_image_shape,
     check_integer,
     checked_images,

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 from tfattn.models.classifier import ImageClassifier
-from tfattn.models.completion import CompletionVAE
-from tfattn.models.gan import SelfAttentionGAN
-from tfattn.models.image_transformer import ImageTransformer
-from tfattn.models.vae import AttentionVAE
+from tfattn.models.completion.model import CompletionVAE
+from tfattn.models.gan.model import SelfAttentionGAN
+from tfattn.models.transformer.model import ImageTransformer
+from tfattn.models.vae.model import AttentionVAE
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 MODELS = {

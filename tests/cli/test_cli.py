@@ -1,0 +1,524 @@
+"""The command line as a user runs it: separate processes, real run folders."""
+
+import csv
+import dataclasses
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import on_tensorflow
+from PIL import Image
+
+from tfattn import data
+from tfattn.cli import main as cli
+from tfattn.cli.systems import common, completion, gan, transformer, vae
+from tfattn.data import masks, pictures
+from tfattn.models import load_pretrained
+from tfattn.training import runs
+
+pytestmark = on_tensorflow
+
+
+def start(*arguments):
+    """The command in a process of its own, with the log level of a user: none."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfattn", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def few_digits(name, load=data.load, num_images=128):
+    digits = load("digits")
+    return dataclasses.replace(
+        digits,
+        **{name: getattr(digits, name)[:num_images] for name in ("x_train", "y_train")},
+    )
+
+
+def history(run):
+    with (run / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Three epochs on the embedded digits, not interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    code, out, err = finish(
+        start("train", "vae", "--data", "digits", "--epochs", 3, "--out", folder)
+    )
+    assert code == 0, err
+    assert "epoch 3/3" in out and "33/33" in out and "95 % interval" in out
+    assert err == ""  # no remarks of TensorFlow
+    (folder.parent / "out.txt").write_text(out)
+    return folder
+
+
+@pytest.mark.slow
+def test_summary_explains_the_number_and_names_files(run):
+    out = (run.parent / "out.txt").read_text()
+    summary = out.partition("\n\n")[2]
+    result = json.loads((run / "metrics.json").read_text())
+    words = " ".join(summary.split())
+    nats = result["negative_elbo"]["value"]
+    assert f"needs at most {nats:.1f} nats ({nats / np.log(2):.0f} bits)" in words
+    independent = result["nats_of_independent_pixels"]
+    assert f"how often each pixel is white needs {independent:.1f}" in words
+    for path in run.glob("*.png"):
+        assert f"{path}   " in summary
+    assert f"tfattn sample {run} --seed 1 " in summary
+    # In full: it had 3 epochs.
+    assert f"tfattn train vae --data digits --out {run}_full " in summary
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["gan", "--mixed-precision", "--attention", "none"],
+        ["transformer", "--condition", "text", "--seed", "3"],
+        ["completion", "--data", "digits", "--adversarial", "--gate"],
+    ],
+)
+def test_full_training_is_the_same_but_for_its_epochs(options):
+    parser = cli.build_parser()
+    short = vars(parser.parse_args(["train", *options, "--epochs", "1"]))
+    full = vars(parser.parse_args(cli.full_training(Path("runs/a b"), short)))
+    assert full.pop("out") == Path("runs/a b_full") and short.pop("out") is None
+    assert full.pop("epochs") > short.pop("epochs") == 1
+    assert full == short
+
+
+def test_nats_of_independent_pixels_by_hand():
+    """Two pixels, white in 3 of 4 and in 1 of 4 training images."""
+    images = np.array([[1, 1], [1, 0], [1, 0], [0, 0]], "float32").reshape(4, 1, 2, 1)
+    dataset = data.Dataset("hand", "hand", images, None, images[:2], None)
+    expected = -(2 * np.log(3 / 4) + np.log(1 / 4) + np.log(3 / 4)) / 2
+    assert common.nats_of_independent_pixels(dataset) == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_run_folder_is_complete(run):
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "attention.png",
+        "config.json",
+        "history.csv",
+        "metrics.json",
+        "model.keras",
+        "samples.png",
+    }
+    result = json.loads((run / "metrics.json").read_text())
+    assert result["data"] == "digits" and result["seed"] == 0
+    assert result["versions"]["keras"] and "drawn once" in result["protocol"]
+    assert result["negative_elbo"]["num_images"] == 297
+    rows = history(run)
+    assert list(rows[0]) == ["epoch", "kl", "loss", "reconstruction", "seconds"]
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    seconds = sum(float(row["seconds"]) for row in rows)
+    assert result["training_seconds"] == round(seconds)
+    for name in ("samples.png", "attention.png"):
+        assert (run / name).read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_killed_training_resumes_to_the_same_result(run, tmp_path):
+    folder = tmp_path / "killed"
+    arguments = ("train", "vae", "--data", "digits", "--epochs", 3, "--out", folder)
+    process = start(*arguments)
+    while not (folder / "checkpoint.weights.h5").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(0.5)  # into the second epoch
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "model.keras").exists()
+
+    again = [str(argument) for argument in arguments]
+    with pytest.raises(SystemExit, match="already holds a run"):
+        cli.main(again)
+    with pytest.raises(SystemExit, match="'epochs': 3"):
+        cli.main([*again, "--resume", "--epochs", "4"])
+
+    code, out, err = finish(start(*arguments, "--resume"))
+    assert code == 0, err
+    assert "going on after epoch" in out
+    whole, resumed = history(run), history(folder)
+    assert [row["epoch"] for row in resumed] == ["0", "1", "2"]
+    np.testing.assert_allclose(
+        [float(row["loss"]) for row in resumed],
+        [float(row["loss"]) for row in whole],
+        rtol=1e-4,
+    )
+    seconds = sum(float(row["seconds"]) for row in resumed)  # both parts
+    result = json.loads((folder / "metrics.json").read_text())
+    assert result["training_seconds"] == round(seconds)
+    values = [
+        json.loads((f / "metrics.json").read_text())["negative_elbo"]["value"]
+        for f in (run, folder)
+    ]
+    np.testing.assert_allclose(*values, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_evaluate_and_sample(run, tmp_path):
+    cli.main(
+        [
+            *("evaluate", str(run), "--num-samples", "4"),
+            *("--subset-size", "20", "--subset-num-samples", "16"),
+        ]
+    )
+    result = json.loads((run / "metrics.json").read_text())
+    assert result["negative_log_likelihood_4"]["num_images"] == 297
+    assert result["negative_log_likelihood_16"]["num_images"] == 20
+    bound = result["negative_log_likelihood_4"]["value"]
+    assert bound < result["negative_elbo"]["value"]
+    out = tmp_path / "sheet.png"
+    cli.main(["sample", str(run), "--num-images", "13", "--out", str(out)])
+    first = out.read_bytes()
+    cli.main(["sample", str(run), "--num-images", "13", "--out", str(out)])
+    assert out.read_bytes() == first
+    cli.main(
+        ["sample", str(run), "--num-images", "13", "--seed", "1", "--out", str(out)]
+    )
+    assert out.read_bytes() != first
+
+
+@pytest.mark.slow
+def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, eagerly):
+    draw_epoch = gan.draw_epoch
+    small = functools.partial(gan.SelfAttentionGAN, width=8)
+    monkeypatch.setattr(gan, "SelfAttentionGAN", small)
+
+    def interrupted(model, run, epoch):
+        raise KeyboardInterrupt  # after the checkpoint of the first epoch
+
+    monkeypatch.setattr(cli.data, "load", few_digits)
+    arguments = ["train", "gan", "--data", "digits", "--epochs", "2", "--out"]
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    cli.main([*arguments, str(whole)])
+    monkeypatch.setattr(gan, "draw_epoch", interrupted)
+    with pytest.raises(SystemExit, match="--resume goes on"):
+        cli.main([*arguments, str(resumed)])
+    assert len(history(resumed)) == 1
+    monkeypatch.setattr(gan, "draw_epoch", draw_epoch)
+    cli.main([*arguments, str(resumed), "--resume"])
+    names = [
+        *("epoch", "discriminator_loss", "generator_loss", "gamma_generator"),
+        *("gamma_discriminator", "sigma_generator", "sigma_discriminator", "seconds"),
+    ]
+    assert list(history(whole)[0]) == names
+    for one, other in zip(history(whole), history(resumed), strict=True):
+        for name in names[:-1]:
+            np.testing.assert_allclose(float(one[name]), float(other[name]), rtol=1e-3)
+    for name in ("samples.png", "attention.png", "samples/epoch_002.png"):
+        assert (whole / name).read_bytes()[:4] == b"\x89PNG"
+    result = json.loads((whole / "metrics.json").read_text())
+    assert "no classifier for this data set" in result["protocol"]
+    out = tmp_path / "sheet.png"
+    cli.main(["sample", str(whole), "--num-images", "13", "--out", str(out)])
+    assert out.exists()
+
+
+def test_mixed_precision_is_the_models_alone():
+    digits = data.load("digits")
+    for system in (gan, transformer):
+        name = system.__name__.rpartition(".")[2]
+        arguments = cli.build_parser().parse_args(["train", name, "--mixed-precision"])
+        model = system.build(digits, arguments)
+        computed = (
+            [
+                network.get_layer("attention")
+                for network in (model.generator, model.discriminator)
+            ]
+            if system is gan
+            else model.network.decoder_layers
+        )
+        assert {layer.compute_dtype for layer in computed} == {"bfloat16"}
+        assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("condition", ["none", "class", "text"])
+def test_transformer(condition, tmp_path, monkeypatch):
+    monkeypatch.setattr(transformer, "NUM_TRAINING_PAIRS", 128)
+    monkeypatch.setattr(transformer, "NUM_TEST_PAIRS", 20)
+    small = functools.partial(transformer.ImageTransformer, num_layers=1)
+    monkeypatch.setattr(transformer, "ImageTransformer", small)
+    monkeypatch.setattr(cli.data, "load", few_digits)
+    out = tmp_path / "run"
+    arguments = ["--data", "digits", "--condition", condition, "--epochs", "1"]
+    cli.main(["train", "transformer", *arguments, "--out", str(out)])
+    result = json.loads((out / "metrics.json").read_text())
+    nats = result["negative_log_likelihood"]["value"]
+    num_pixels = 28 * 56 if condition == "text" else 28 * 28
+    # An image of which nothing is known has log 2 nats per pixel.
+    assert 0.1 * num_pixels < nats < 2 * num_pixels * np.log(2)
+    bits = result["bits_per_dimension"]
+    assert bits == pytest.approx(nats / np.log(2) / num_pixels)
+    assert ("20 of 100 held" in result["protocol"]) == (condition == "text")
+    pictures = ("samples", "attention", "completions", "samples/epoch_001")
+    for name in pictures:
+        assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    cli.main(["evaluate", str(out)])
+    assert json.loads((out / "metrics.json").read_text()) == result
+    cli.main(["sample", str(out), "--num-images", "3"])
+    assert (out / "samples_seed0.png").exists()
+
+
+@pytest.mark.parametrize("condition", ["class", "text"])
+def test_each_row_of_a_sheet_is_drawn_for_what_stands_beside_it(condition, monkeypatch):
+    arguments = cli.build_parser().parse_args(
+        ["train", "transformer", "--condition", condition]
+    )
+    model = transformer.build(few_digits("digits"), arguments)
+    h, w, _ = model.image_shape
+
+    def shades(n, conditions, seed):
+        """The images of a condition have a shade of its own."""
+        assert len(conditions) == n
+        levels = [named.index(str(condition)) / 4 for condition in conditions]
+        return np.full((n, h, w, 1), np.reshape(levels, (n, 1, 1, 1)))
+
+    named = [str(condition) for condition in transformer._conditions(model, 3)]
+    monkeypatch.setattr(model, "generate", shades)
+    (axes,) = transformer._sheet(model, 3, 2, "t").axes
+    labels = axes.get_yticklabels()
+    assert [label.get_text() for label in labels] == named and len(set(named)) == 3
+    sheet = axes.images[0].get_array()
+    for row, middle in enumerate(axes.get_yticks()):
+        assert np.unique(sheet[int(middle)]).tolist() == [row / 4, 1]  # and the gap
+
+
+def test_conditions_need_labels():
+    without = dataclasses.replace(few_digits("digits"), y_train=None)
+    arguments = cli.build_parser().parse_args(
+        ["train", "transformer", "--condition", "class"]
+    )
+    with pytest.raises(ValueError, match="data set with labels"):
+        transformer.build(without, arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("binarize", [False, True])
+def test_classifier(tmp_path, binarize):
+    out = tmp_path / "run"
+    options = ["--epochs", "6", "--out", str(out)] + ["--binarize"] * binarize
+    cli.main(["train", "classifier", "--data", "digits", *options])
+    result = json.loads((out / "metrics.json").read_text())
+    assert result["accuracy"] > 0.8 and (out / "errors.png").exists()
+    assert ("binarisation" in result["protocol"]) == binarize
+    cli.main(["evaluate", str(out)])
+    assert json.loads((out / "metrics.json").read_text()) == result
+    with pytest.raises(SystemExit, match="draws no images"):
+        cli.main(["sample", str(out)])
+
+
+def small_completion(monkeypatch):
+    """A completion model and epochs that take seconds."""
+    monkeypatch.setattr(completion, "EPOCH_SIZE", 64)
+    monkeypatch.setattr(completion, "NUM_SAMPLES", 3)
+    small = functools.partial(completion.CompletionVAE, width=8)
+    monkeypatch.setattr(completion, "CompletionVAE", small)
+
+
+@pytest.mark.slow
+def test_completion(tmp_path, monkeypatch):
+    """Faces of 25×25 pixels, which no network is needed for."""
+    small_completion(monkeypatch)
+    out = tmp_path / "run"
+    arguments = ["--data", "faces", "--epochs", "1", "--attention", "self"]
+    cli.main(["train", "completion", *arguments, "--out", str(out)])
+    result = json.loads((out / "metrics.json").read_text())
+    assert "20 test images;" in result["protocol"]
+    for mask in ("lower_half", "centre", "strokes"):
+        found = result["completion"][mask]
+        assert found["psnr"]["num_images"] == 20
+        assert 5 < found["psnr"]["value"] < found["psnr_of_all"]["value"] < 40
+        assert found["psnr_of_one"]["value"] <= found["best_psnr"]["value"]
+        assert 3 < found["bits_per_hidden_pixel"]["value"] < 12
+    rows = history(out)
+    assert {"kl", "reconstruction", "gamma_decoder", "gamma_prior"} <= set(rows[0])
+    for name in ("samples", "samples_centre", "samples_strokes", "attention"):
+        assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    cli.main(["evaluate", str(out), "--num-samples", "4"])
+    evaluated = json.loads((out / "metrics.json").read_text())
+    bound = evaluated.pop("bits_per_hidden_pixel_4")
+    assert evaluated == result and bound["num_images"] == 20
+    with pytest.raises(SystemExit, match="tfattn complete IMAGE"):
+        cli.main(["sample", str(out)])
+
+
+@pytest.mark.slow
+def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
+    small_completion(monkeypatch)
+    monkeypatch.setattr(completion, "NUM_TEST_IMAGES", 8)
+    monkeypatch.setattr(completion, "draw", lambda *arguments: None)
+    few = functools.partial(few_digits, num_images=64)
+    monkeypatch.setattr(cli.data, "load", few)
+    options = ["--data", "digits", "--adversarial", "--gate", "--epochs", "2", "--out"]
+    arguments = ["train", "completion", *options]
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    cli.main([*arguments, str(whole)])
+
+    def interrupted(model, run, epoch):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(completion, "draw_epoch", interrupted)
+        with pytest.raises(SystemExit, match="--resume goes on"):
+            cli.main([*arguments, str(resumed)])
+    cli.main([*arguments, str(resumed), "--resume"])
+    assert "discriminator_loss" in history(whole)[0]
+    for one, other in zip(history(whole), history(resumed), strict=True):
+        for name in set(one) - {"seconds"}:
+            np.testing.assert_allclose(float(one[name]), float(other[name]), rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory):
+    """A picture in colours, larger than any model takes."""
+    path = tmp_path_factory.mktemp("pictures") / "face.png"
+    levels = np.kron(data.load("faces").x_test[0, ..., 0], np.ones((8, 6)))
+    Image.fromarray((255 * np.stack([levels] * 3, -1)).astype("uint8")).save(path)
+    return path
+
+
+def test_complete(face, capsys):
+    arguments = ["complete", str(face), "--mask", "centre", "--num-samples", "3"]
+    cli.main(arguments)
+    out = face.parent / "face_completed"
+    words = capsys.readouterr().out
+    assert "150×200 pixels, RGB" in words and "resized to 64×64, made grey" in words
+    assert {p.name for p in out.iterdir()} == {
+        *("sheet.png", "01.png", "02.png", "03.png")
+    }
+    model = load_pretrained("completion_olivetti")
+    image, _ = pictures.read_picture(face, model.image_shape)
+    visible = masks.draw("centre", 1, (64, 64))
+    expected = model.complete(image[None], visible, 3, seed=0)[0]
+    for k in range(3):
+        found, _ = pictures.read_picture(out / f"0{k + 1}.png", model.image_shape)
+        np.testing.assert_allclose(found, expected[k], atol=0.5 / 255 + 1e-4)
+        np.testing.assert_array_equal(found[visible[0]], image[visible[0]])
+    before = (out / "sheet.png").read_bytes()
+    with pytest.raises(SystemExit, match="already exists"):
+        cli.main([*arguments, "--seed", "1"])
+    assert (out / "sheet.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["missing.png"], "picture file.*missing.png"),
+        (["FACE", "--mask", "all"], "Expected --mask to be one of"),
+        (["FACE", "--mask", "WHITE"], "all white"),
+        (["FACE", "--num-samples", "0"], "num_samples=0"),
+        (["FACE", "--run", "nothing"], "finished run"),
+    ],
+)
+def test_complete_refuses(arguments, words, face, tmp_path):
+    white = tmp_path / "white.png"
+    Image.fromarray(np.full((9, 9), 255, "uint8")).save(white)
+    places = {"FACE": str(face), "WHITE": str(white)}
+    arguments = [places.get(argument, argument) for argument in arguments]
+    with pytest.raises(SystemExit, match=words):
+        cli.main(["complete", *arguments, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_complete_needs_a_completion_model(run, face, tmp_path):
+    with pytest.raises(SystemExit, match=r"run of a completion model.*AttentionVAE"):
+        cli.main(
+            ["complete", str(face), "--run", str(run), "--out", str(tmp_path / "out")]
+        )
+
+
+OFFLINE = """
+import sys, socket
+def refuse(*a, **k): raise OSError("no network")
+socket.getaddrinfo = socket.create_connection = refuse
+from tfattn.cli import main as cli
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["completion", "gan"])
+def test_a_set_that_is_not_available_is_never_replaced(system, tmp_path):
+    """No prepared data, no cache, no network: one clear line in seconds, no run."""
+    name = {"completion": "olivetti", "gan": "fashion_mnist"}[system]
+    run = tmp_path / "run"
+    result = subprocess.run(
+        [sys.executable, "-c", OFFLINE, "train", system, "--data", name, "--out", run],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "TFATTN_OFFLINE": "",
+            "TFDS_DATA_DIR": str(tmp_path / "tfds"),
+            "SCIKIT_LEARN_DATA": str(tmp_path / "sklearn"),
+            "TFATTN_CACHE": str(tmp_path / "cache"),
+        },
+        timeout=60,
+    )
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"tfattn: The data set '{name}' is not available")
+    assert "need no network: mnist, digits, faces" in last
+    assert not run.exists()
+
+
+def test_default_data_set_is_the_first_one_offered():
+    for name, system in cli.SYSTEMS.items():
+        assert cli.build_parser().parse_args(["train", name]).data == system.DATA[0]
+    assert vae.DATA[0] == "mnist"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "vae", "--epochs", "0"], "--epochs >= 1"),
+        (["train", "vae", "--data", "faces"], "divisible by 4"),
+        (["train", "gan", "--data", "digits", "--epochs", "-1"], "--epochs >= 1"),
+        (["train", "vae", "--data", "digits", "--resume"], "run to resume"),
+        (["evaluate", "nothing"], "finished run with model.keras in nothing"),
+        (["sample", "nothing"], "finished run"),
+        (["sample", "nothing", "--num-images", "0"], "--num-images >= 1"),
+    ],
+)
+def test_bad_arguments(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=words):
+        cli.main(arguments)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+
+    def fail(part):
+        part.write_text("half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        runs.write_whole(path, fail)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfattn.data import masks, pictures
+
+
+def saved(path, array, mode=None, **arguments):
+    Image.fromarray(np.asarray(array), mode).save(path, **arguments)
+    return path
+
+
+def gradient(h, w):
+    """Rows brighten downwards, 8 bits."""
+    return np.repeat(np.linspace(0, 255, h).astype("uint8")[:, None], w, axis=1)
+
+
+def test_a_picture_of_the_models_size_is_left_alone(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (12, 16)).astype("uint8")
+    image, words = pictures.read_picture(saved(tmp_path / "a.png", levels), (12, 16, 1))
+    np.testing.assert_array_equal(image[..., 0], levels.astype("float32") / 255)
+    assert image.dtype == np.float32
+    assert "16×12 pixels, L" in words and "resized" not in words
+    pictures.write_picture(tmp_path / "b.png", image)
+    again, _ = pictures.read_picture(tmp_path / "b.png", (12, 16, 1))
+    np.testing.assert_array_equal(again, image)
+
+
+def test_a_large_picture_is_cut_about_the_middle_and_resized(tmp_path):
+    levels = np.zeros((60, 200), "uint8")
+    levels[:, 70:130] = gradient(60, 60)
+    image, words = pictures.read_picture(saved(tmp_path / "a.png", levels), (12, 12, 1))
+    assert "cut about the middle where needed and resized to 12×12" in words
+    inside = image[:, 1:-1, 0]  # at the cut the interpolation sees beyond it
+    expected = np.repeat((np.arange(12)[:, None] + 0.5) / 12, 10, axis=1)
+    np.testing.assert_allclose(inside, expected, atol=0.04)
+
+
+def test_colours_become_grey_or_stay(tmp_path):
+    levels = np.zeros((12, 12, 3), "uint8")
+    levels[..., 0] = 255
+    path = saved(tmp_path / "red.png", levels)
+    grey, words = pictures.read_picture(path, (12, 12, 1))
+    np.testing.assert_allclose(grey, 0.299, atol=0.005)
+    assert "made grey" in words
+    colour, words = pictures.read_picture(path, (12, 12, 3))
+    np.testing.assert_array_equal(colour[..., 0], 1)
+    assert colour.shape == (12, 12, 3) and "made" not in words
+
+
+def test_sixteen_bits_transparency_and_a_turned_camera(tmp_path):
+    deep = np.full((12, 12), 40_000, "uint16")
+    image, _ = pictures.read_picture(saved(tmp_path / "deep.png", deep), (12, 12, 1))
+    np.testing.assert_allclose(image, 40_000 / 65_535, atol=0.003)
+    clear = np.zeros((12, 12, 4), "uint8")  # black, and not to be seen
+    image, _ = pictures.read_picture(saved(tmp_path / "clear.png", clear), (12, 12, 1))
+    np.testing.assert_array_equal(image, 1)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the top of the picture is at its right
+    path = saved(tmp_path / "t.png", gradient(12, 12), exif=turned)
+    image, _ = pictures.read_picture(path, (12, 12, 1))
+    np.testing.assert_allclose(image[0, :, 0], np.linspace(1, 0, 12), atol=0.01)
+
+
+def test_masks_by_name_and_by_picture(tmp_path):
+    for name in masks.NAMES:
+        np.testing.assert_array_equal(
+            pictures.read_mask(name, (12, 16)), masks.draw(name, 1, (12, 16))[0]
+        )
+    levels = np.full((24, 32), 255, "uint8")
+    levels[:8, 4:] = 0  # black is hidden
+    found = pictures.read_mask(str(saved(tmp_path / "m.png", levels)), (12, 16))
+    expected = np.ones((12, 16), bool)
+    expected[:4, 2:] = False
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_bad_files(tmp_path):
+    with pytest.raises(ValueError, match=r"picture file.*missing\.png"):
+        pictures.read_picture(tmp_path / "missing.png", (12, 12, 1))
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    with pytest.raises(ValueError, match=r"picture file.*broken\.png"):
+        pictures.read_picture(broken, (12, 12, 1))
+    with pytest.raises(ValueError, match=r"--mask.*lower_half.*lower half"):
+        pictures.read_mask("lower half", (12, 12))
+    for level, word in ((255, "all white"), (0, "all black")):
+        path = saved(tmp_path / f"{level}.png", np.full((9, 9), level, "uint8"))
+        with pytest.raises(ValueError, match=word):
+            pictures.read_mask(str(path), (12, 12))

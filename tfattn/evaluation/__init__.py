@@ -1,0 +1,31 @@
+"""Measures of models and images; none knows a model, they take features or images."""
+
+from tfattn.evaluation.completion import completion_quality
+from tfattn.evaluation.metrics import (
+    Estimate,
+    KernelDistance,
+    PrecisionRecall,
+    active_units,
+    bits_per_dimension,
+    bootstrap_estimate,
+    frechet_distance,
+    kernel_distance,
+    mean_estimate,
+    precision_recall,
+    spread,
+)
+
+__all__ = [
+    "Estimate",
+    "KernelDistance",
+    "PrecisionRecall",
+    "active_units",
+    "bits_per_dimension",
+    "bootstrap_estimate",
+    "completion_quality",
+    "frechet_distance",
+    "kernel_distance",
+    "mean_estimate",
+    "precision_recall",
+    "spread",
+]

@@ -1,0 +1,1 @@
+"""The completion VAE: model, networks, adversarial training, augmentation."""

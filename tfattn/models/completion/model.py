@@ -1,0 +1,494 @@
+"""A conditional variational autoencoder that draws the hidden part of an image."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfattn._checks import (
+    check_integer,
+    check_share,
+    check_temperature,
+    checked_images,
+    checked_partly_visible,
+)
+from tfattn.data import masks
+from tfattn.densities import (
+    discretised_logistic_log_density,
+    gaussian_log_density,
+)
+from tfattn.models.base import ConditionalImageModel
+from tfattn.models.completion.adversarial import CompletionTraining
+from tfattn.models.completion.augmentation import augmented
+from tfattn.models.completion.networks import (
+    build_decoder,
+    build_posterior,
+    build_prior,
+)
+from tfattn.models.gan.networks import build_discriminator
+from tfattn.models.importance_weighting import bounds
+
+ATTENTIONS = ("self", "residual", "uniform", None)
+# Of a pixel's logistic distribution. The least is about half a grey level; at the most
+# black and white, with all beyond them, have a probability of about one half.
+LEAST_LOG_SCALE = -6.0
+MOST_LOG_SCALE = 5.0
+LOG_SCALE_AT_START = -2.0
+# How often each mask is drawn in training.
+TRAINING_SHARES = {
+    "lower_half": 0.25,
+    "upper_half": 0.1,
+    "left_half": 0.1,
+    "right_half": 0.1,
+    "centre": 0.15,
+    "rectangle": 0.15,
+    "strokes": 0.15,
+}
+DISCRIMINATOR_WIDTH = 16
+
+
+@keras.saving.register_keras_serializable(package="tfattn")
+class CompletionVAE(ConditionalImageModel, CompletionTraining):
+    """Draws the hidden part of an image from the visible one, differently each time.
+
+    With x an image, m the mask of its visible pixels, v = x ⊙ m and z a latent vector:
+
+    1. prior: p(z|v, m) = N(mean, diag(exp(log_variance))), by convolutions down to
+       (h/4, w/4) with attention there; beside it features of v for the decoder
+    2. posterior: q(z|x, m), a Gaussian by a network like the prior's, which sees the
+       hidden pixels too and is there for training alone
+    3. decoder: from z and the features of v, with attention at (h/4, w/4), mean and
+       scale of each pixel's logistic distribution, rounded to `levels` grey levels
+    4. evidence lower bound on log p(hidden pixels | v, m) =
+       Σ_hidden log p(x_i|z, v, m) + log p(z|v, m) − log q(z|x, m), in nats per image
+
+    Training maximises the bound by plain `fit(x)`: masks are drawn anew in each step,
+    half of an image, its centre, a rectangle or strokes, see `tfattn.data.masks`; or by
+    `fit((x, visible))` for masks of one's own. With `adversarial=True` a
+    discriminator tells completions, drawn by way of the prior, from images; its hinge
+    loss and the completions' are added, and training runs on TensorFlow and JAX.
+
+    Source: Sohn et al., *Learning Structured Output Representation using Deep
+    Conditional Generative Models*, NeurIPS 2015, equation 4; Zhang et al.,
+    arXiv:1805.08318, equation 4, for the adversarial loss.
+
+    Args:
+        image_shape: (h, w, c), h and w at least 8.
+        latent_dim: Number of latents.
+        attention: `"self"` (`SelfAttention2D`), or a control: `"residual"` and
+            `"uniform"`, of the same number of parameters, and `None`.
+        adversarial: Whether a discriminator takes part in the training.
+        levels: Grey levels of a pixel. With 2, pixels are black or white, and grey
+            ones in [0, 1] are drawn anew in each training step (dynamic
+            binarisation).
+        width: Channels at (h/2, w/2), at least 8 and even; twice as many at
+            (h/4, w/4).
+        gate: Whether an `AttentionGate` weighs the decoder's places at (h/2, w/2),
+            where it sees the border between visible and hidden.
+        dropout: Share of the features dropped where they become a vector.
+        augment: Whether `fit` moves, lights and mixes images by chance, see
+            `tfattn.models.completion.augmentation`; for faces, of which there are few.
+        adversarial_weight: Nats of loss for each unit of the discriminator's score.
+        seed: Seed of the draws in training.
+
+    Call arguments:
+        inputs: Images (n, h, w, c) in [0, 1], or with masks (images, visible
+            (n, h, w, 1), 1 where visible).
+
+    Output:
+        Dictionary of `reconstruction` = −Σ_hidden log p(x_i|z, v, m) and `kl` =
+        log q(z|x, m) − log p(z|v, m) at a drawn z, both (n,), in nats.
+
+    Raises:
+        ValueError: For an argument outside the ranges above.
+    """
+
+    def __init__(
+        self,
+        image_shape=(64, 64, 1),
+        latent_dim=8,
+        attention="self",
+        adversarial=False,
+        levels=256,
+        width=16,
+        gate=False,
+        dropout=0.1,
+        augment=False,
+        adversarial_weight=100.0,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(image_shape, None, seed, divisor=1, **kwargs)
+        if min(self.image_shape[:2]) < 8:
+            raise ValueError(
+                "Expected images of at least 8×8 pixels. "
+                f"Received: image_shape={self.image_shape}"
+            )
+        check_integer("latent_dim", latent_dim, least=1)
+        check_integer("levels", levels, least=2)
+        check_integer("width", width, least=8)
+        if width % 2:
+            raise ValueError(f"Expected `width` to be even. Received: width={width}")
+        if attention not in ATTENTIONS:
+            raise ValueError(
+                f"Expected attention in {list(ATTENTIONS)}. "
+                f"Received: attention={attention!r}"
+            )
+        if adversarial and any(size % 4 for size in self.image_shape[:2]):
+            raise ValueError(
+                "The discriminator expects height and width divisible by 4. "
+                f"Received: image_shape={self.image_shape}"
+            )
+        check_share("dropout", dropout)
+        if not adversarial_weight > 0:
+            raise ValueError(
+                "Expected adversarial_weight > 0. "
+                f"Received: adversarial_weight={adversarial_weight!r}"
+            )
+        # Half precision would round the grey levels.
+        self.autocast = False
+        self.latent_dim = latent_dim
+        self.levels = levels
+        self.attention = attention
+        self.adversarial = adversarial
+        self.width = width
+        self.gate = gate
+        self.dropout = dropout
+        self.augment = augment
+        self.adversarial_weight = adversarial_weight
+
+        shared = (self.image_shape, latent_dim, width, attention)
+        with self._precision(self.dtype_policy):
+            self.posterior = build_posterior(*shared, dropout, seed)
+            self.prior = build_prior(*shared, dropout, seed + 1)
+            self.decoder = build_decoder(*shared, gate, dropout, seed + 2)
+            if adversarial:
+                self.discriminator = build_discriminator(
+                    self.image_shape, None, DISCRIMINATOR_WIDTH, None, True
+                )
+        names = ["reconstruction", "kl"]
+        if adversarial:
+            names += ["discriminator_loss", "generator_loss"]
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    # --- the bound ------------------------------------------------------------
+
+    def call(self, inputs, training=None):
+        x, visible = self._drawn(inputs, training)
+        noise = keras.random.normal(
+            (ops.shape(x)[0], self.latent_dim), seed=self.seed_generator
+        )
+        of_prior = self.prior([x * visible, visible], training=training)
+        return self._terms(x, visible, noise, of_prior, training)
+
+    def _drawn(self, inputs, training):
+        """Images, changed by chance in training, and masks, drawn where none came."""
+        x, visible = inputs if isinstance(inputs, list | tuple) else (inputs, None)
+        x = ops.cast(x, "float32")
+        if training and self.augment:
+            x = augmented(x, self.seed_generator)
+        if self.levels == 2:
+            # A draw leaves 0 and 1 as they are: uniform numbers lie in [0, 1).
+            draw = keras.random.uniform(ops.shape(x), seed=self.seed_generator)
+            x = ops.cast(draw < x, "float32")
+        if visible is None:
+            visible = self._drawn_masks(ops.shape(x)[0])
+        return x, ops.cast(visible, "float32")
+
+    def _drawn_masks(self, n):
+        numbers = keras.random.uniform((n, masks.NUM_NUMBERS), seed=self.seed_generator)
+        chosen = keras.random.uniform((n, 1, 1), seed=self.seed_generator)
+        visible, upper = 0.0, 0.0
+        for name, share in TRAINING_SHARES.items():
+            lower, upper = upper, upper + share
+            here = ops.cast((chosen >= lower) & (chosen < upper), "float32")
+            visible += here * masks.visible_from(name, numbers, self.image_shape[:2])
+        return visible[..., None]
+
+    def _terms(self, x, visible, noise, of_prior, training=False):
+        mean, log_variance = self.posterior([x, visible], training=training)
+        z = mean + ops.exp(0.5 * log_variance) * noise
+        return {
+            "reconstruction": -self._hidden_log_density(
+                x, visible, self._pixels(z, of_prior[2:], training)
+            ),
+            "kl": gaussian_log_density(noise, log_variance)
+            - _gaussian_log_density_at(z, *of_prior[:2]),
+        }
+
+    def _pixels(self, z, features, training=False):
+        """Mean in [0, 1] and log-scale of each pixel, both (n, h, w, c)."""
+        logits, log_scales = self.decoder([z, *features], training=training)
+        span = LOG_SCALE_AT_START - LEAST_LOG_SCALE
+        log_scales = LEAST_LOG_SCALE + ops.softplus(log_scales + span)
+        return ops.sigmoid(logits), ops.minimum(log_scales, MOST_LOG_SCALE)
+
+    def _expected(self, pixels):
+        """The mean grey level of each pixel, in [0, 1]."""
+        means, log_scales = pixels
+        if self.levels == 2:
+            # All of the distribution above one half is white.
+            return ops.sigmoid((means - 0.5) * ops.exp(-log_scales))
+        return means
+
+    def _hidden_log_density(self, x, visible, pixels):
+        log_density = discretised_logistic_log_density(x, *pixels, levels=self.levels)
+        return ops.sum((1 - visible) * log_density, axis=(-3, -2, -1))
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        for name, term in y_pred.items():
+            self.trackers[name].update_state(term)
+        return ops.mean(y_pred["reconstruction"] + y_pred["kl"])
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return self.get_metrics_result()
+
+    @property
+    def metrics(self):
+        trackers = list(self.trackers.values())
+        if self.adversarial:
+            return trackers
+        return [*(m for m in super().metrics if m not in trackers), *trackers]
+
+    def _training_inputs(self, x, visible):
+        checked_images(x, self.image_shape)
+        if visible is None:
+            return x
+        visible = checked_partly_visible(visible, len(x), self.image_shape)
+        return x, visible.astype("float32")
+
+    # --- using a trained model ------------------------------------------------
+
+    def complete(
+        self,
+        images,
+        visible,
+        num_samples=1,
+        seed=None,
+        temperature=1.0,
+        batch_size=160,
+    ):
+        """Draws the hidden pixels of images.
+
+        A completion holds each pixel's mean level at a drawn z, with two levels the
+        probability of white; noise that z does not speak of is not drawn.
+
+        Args:
+            images: Images (n, h, w, c) in [0, 1]; what stands at hidden pixels has no
+                influence.
+            visible: Boolean array (h, w) or (n, h, w), `True` where a pixel is known;
+                each image needs both kinds.
+            num_samples: Completions of each image.
+            seed: Integer; the same seed gives the same completions.
+            temperature: Factor on the standard deviation of z.
+            batch_size: Completions computed at once.
+
+        Returns:
+            NumPy array (n, num_samples, h, w, c) in [0, 1]; visible pixels are those
+            of `images`, bit by bit.
+
+        Raises:
+            ValueError: For images of another shape, with NaN or outside [0, 1], a
+                mask of another shape or type, or one that is all visible or all
+                hidden.
+        """
+        check_integer("num_samples", num_samples, least=1)
+        check_temperature(temperature)
+        images, visible = self._checked(images, visible)
+        noise = temperature * keras.random.normal(
+            (len(images), num_samples, self.latent_dim), seed=seed
+        )
+
+        def drawn(part, mean, log_variance):
+            return mean[:, None] + ops.exp(0.5 * log_variance)[:, None] * noise[part]
+
+        return self._completions(images, visible, num_samples, drawn, batch_size)
+
+    def complete_from(self, z, images, visible, batch_size=160):
+        """Completions at given latents.
+
+        Args:
+            z: Latents (n, num_samples, latent_dim).
+            images: As for `complete`.
+            visible: As for `complete`.
+            batch_size: As for `complete`.
+
+        Returns:
+            As for `complete`.
+
+        Raises:
+            ValueError: As for `complete`, and for latents of another shape.
+        """
+        images, visible = self._checked(images, visible)
+        z = ops.convert_to_tensor(z, "float32")
+        if len(z.shape) != 3 or (z.shape[0], z.shape[2]) != (
+            len(images),
+            self.latent_dim,
+        ):
+            raise ValueError(
+                f"Expected latents of shape ({len(images)}, num_samples, "
+                f"{self.latent_dim}). Received: z of shape {tuple(z.shape)}"
+            )
+
+        def given(part, mean, log_variance):
+            return z[part]
+
+        return self._completions(images, visible, z.shape[1], given, batch_size)
+
+    def _completions(self, images, visible, num_samples, latents, batch_size):
+        """Completions at the z (n, num_samples, latent_dim) that the function `latents`
+        of a slice of the images, and of mean and log-variance there, returns."""
+        step = max(1, batch_size // num_samples)
+        completions = np.empty((len(images), num_samples, *self.image_shape), "float32")
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            mean, log_variance, *features = self._encode_visible(
+                images[part], visible[part]
+            )
+            z = latents(part, mean, log_variance)
+            pixels = self._pixels(
+                ops.reshape(z, (-1, self.latent_dim)),
+                [ops.repeat(feature, num_samples, axis=0) for feature in features],
+            )
+            completions[part] = ops.convert_to_numpy(self._expected(pixels)).reshape(
+                completions[part].shape
+            )
+        return np.where(visible[:, None] == 1, images[:, None], completions)
+
+    def encode_visible(self, images, visible):
+        """Mean and log-variance of p(z|v, m), each (n, latent_dim)."""
+        mean, log_variance, *_ = self._encode_visible(*self._checked(images, visible))
+        return mean, log_variance
+
+    def encode(self, images, visible):
+        """Mean and log-variance of q(z|x, m), each (n, latent_dim)."""
+        images, visible = self._checked(images, visible)
+        return self.posterior([ops.convert_to_tensor(p) for p in (images, visible)])
+
+    def attention_maps(self, images, visible):
+        """Where the decoder looks while it draws, at the prior's mean.
+
+        Args:
+            images: As for `complete`.
+            visible: As for `complete`.
+
+        Returns:
+            NumPy array (n, h/4, w/4, h/4, w/4), odd sizes rounded up, whose last two
+            axes sum to 1.
+
+        Raises:
+            ValueError: If the model's attention is not `"self"`.
+        """
+        if self.attention != "self":
+            raise ValueError(
+                "Maps exist for attention='self'. Received: a model with "
+                f"attention={self.attention!r}"
+            )
+        images, visible = self._checked(images, visible)
+        mean, _, *features = self._encode_visible(images, visible)
+        attention = self.decoder.get_layer("decoder_attention")
+        below = keras.Model(self.decoder.inputs, attention.input)
+        _, maps = attention(below([mean, *features]), return_attention_scores=True)
+        return ops.convert_to_numpy(maps)
+
+    def gammas(self):
+        """γ of the attention layer of each network that has one, by network's name."""
+        found = {}
+        for network in (self.posterior, self.prior, self.decoder):
+            side = "decoder" if network is self.decoder else "encoder"
+            layer = network.get_layer(f"{side}_attention")
+            if hasattr(layer, "gamma"):
+                found[network.name] = float(ops.convert_to_numpy(layer.gamma))
+        return found
+
+    def _checked(self, images, visible):
+        """Images, and their mask (n, h, w, 1) of zeros and ones, as float32 arrays."""
+        images = checked_images(images, self.image_shape)
+        visible = checked_partly_visible(visible, len(images), self.image_shape)
+        return images, visible.astype("float32")
+
+    def _encode_visible(self, images, visible):
+        seen = np.where(visible == 1, images, np.float32(0))
+        return self.prior([ops.convert_to_tensor(part) for part in (seen, visible)])
+
+    # --- measuring a trained model --------------------------------------------
+
+    def elbo(self, images, visible, num_samples=1, seed=0, batch_size=160):
+        """Evidence lower bound on log p(hidden | visible), one value for each image.
+
+        Args:
+            images: Images (n, h, w, c) in [0, 1].
+            visible: As for `complete`.
+            num_samples: Draws of z averaged over for each image.
+            seed: Integer seed of the draws.
+            batch_size: Images decoded at once.
+
+        Returns:
+            NumPy array (n,), nats per image, of pixels rounded to `levels` levels.
+
+        Raises:
+            ValueError: As for `complete`.
+        """
+        return self._bounds(images, visible, num_samples, seed, batch_size)[0]
+
+    def log_likelihood(self, images, visible, num_samples=1000, seed=0, batch_size=160):
+        """Importance-weighted bound on log p(hidden | visible), otherwise as `elbo`.
+
+        It rises with `num_samples` towards the log-likelihood, see
+        `AttentionVAE.log_likelihood`.
+        """
+        return self._bounds(images, visible, num_samples, seed, batch_size)[1]
+
+    def _bounds(self, images, visible, num_samples, seed, batch_size):
+        check_integer("num_samples", num_samples, least=1)
+        images, visible = self._checked(images, visible)
+        return bounds(
+            self._log_weights,
+            self.posterior,
+            np.rint((self.levels - 1) * images) / np.float32(self.levels - 1),
+            [ops.convert_to_tensor(visible)],
+            num_samples,
+            seed,
+            batch_size,
+        )
+
+    def _log_weights(self, x, condition, mean, log_variance, noise):
+        """log p(hidden|z, v, m) + log p(z|v, m) − log q(z|x, m) at the draws of z that
+        `noise` (draws, n, latent_dim) gives: (draws, n)."""
+        (visible,) = condition
+        draws, n, _ = ops.shape(noise)
+        p_mean, p_log_variance, *features = self.prior([x * visible, visible])
+        z = mean + ops.exp(0.5 * log_variance) * noise  # (draws, n, latent_dim)
+        pixels = self._pixels(
+            ops.reshape(z, (-1, self.latent_dim)),
+            [ops.tile(f, (draws, *[1] * (len(f.shape) - 1))) for f in features],
+        )
+        pixels = [ops.reshape(p, (draws, n, *self.image_shape)) for p in pixels]
+        return (
+            self._hidden_log_density(x, visible, pixels)
+            + _gaussian_log_density_at(z, p_mean, p_log_variance)
+            - gaussian_log_density(noise, log_variance)
+        )
+
+    def get_config(self):
+        config = {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "levels": self.levels,
+            "attention": self.attention,
+            "adversarial": self.adversarial,
+            "width": self.width,
+            "gate": self.gate,
+            "dropout": self.dropout,
+            "augment": self.augment,
+            "adversarial_weight": self.adversarial_weight,
+        }
+        del config["num_classes"]
+        return config
+
+
+def _gaussian_log_density_at(z, mean, log_variance):
+    noise = (z - mean) * ops.exp(-0.5 * log_variance)
+    return gaussian_log_density(noise, log_variance)

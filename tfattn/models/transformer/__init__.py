@@ -1,0 +1,1 @@
+"""The image Transformer: model, tokens, text encoder, decoder, sampling."""

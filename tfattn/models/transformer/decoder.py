@@ -1,0 +1,181 @@
+"""The network of `ImageTransformer`: from tokens to the logits of their successors."""
+
+import numpy as np
+from keras import layers, ops
+
+from tfattn._checks import check_integer
+from tfattn.layers import PositionalEncoding, TransformerDecoderLayer
+from tfattn.models.transformer.sampling import draw_tokens
+
+
+class TokenDecoder(layers.Layer):
+    """Decoder layers over a sequence of tokens, to the logits of each token.
+
+    The vector at a place is the sum of embeddings of its neighbours that come before
+    it, as a causal convolution would make it, of its position and of the class, if
+    there are classes. Each decoder layer attends to the places up to its own, and to
+    the words of a text, if there is one.
+
+    Args:
+        tokens: `ImageTokens`.
+        num_layers: Number of decoder layers.
+        num_heads: Number of heads; divides the width.
+        width: Channels of a token's vector.
+        dropout: As in `TransformerDecoderLayer`.
+        num_classes: Number of classes, or `None`.
+        text_encoder: `TextEncoder`, or `None`.
+
+    Call arguments:
+        tokens: Integers (n, tokens).
+        condition: Classes (n,), or words (n, max_words), or `None`.
+        training: Whether dropout is on.
+
+    Output:
+        Logits (n, tokens, values) in float32, of each token from those before it.
+
+    Raises:
+        ValueError: For sizes below 1, or a width that the heads do not divide.
+    """
+
+    def __init__(
+        self,
+        tokens,
+        num_layers,
+        num_heads,
+        width,
+        dropout=0.0,
+        num_classes=None,
+        text_encoder=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_integer("num_layers", num_layers, least=1)
+        check_integer("width", width, least=1)
+        self.tokens = tokens
+        self.width = width
+        self.class_embedding = num_classes and layers.Embedding(num_classes, width)
+        self.text_encoder = text_encoder
+        # For each kind of neighbour a table, in which the last number stands for none.
+        num_neighbours = tokens.neighbours.shape[1]
+        self.token_embedding = layers.Embedding(
+            num_neighbours * (tokens.num_values + 1), width
+        )
+        self.positions = PositionalEncoding()
+        self.decoder_layers = [
+            TransformerDecoderLayer(num_heads, 4 * width, dropout)
+            for _ in range(num_layers)
+        ]
+        self.norm = layers.LayerNormalization(epsilon=1e-5)
+        # Densities are sums of many logarithms: never in half precision.
+        self.head = layers.Dense(tokens.num_values, dtype="float32")
+
+    def build(self, tokens_shape, condition_shape=None):
+        shape, context_shape = (*tokens_shape, self.width), None
+        self.token_embedding.build()
+        if self.class_embedding:
+            self.class_embedding.build()
+        if self.text_encoder:
+            self.text_encoder.build(condition_shape)
+            context_shape = (*condition_shape, self.width)
+        self.positions.build((None, *self.tokens.grid, self.width))
+        for layer in self.decoder_layers:
+            layer.build(shape, context_shape)
+        self.norm.build(shape)
+        self.head.build(shape)
+
+    def call(self, tokens, condition=None, training=None):
+        context, mask = self._encode(condition, training)
+        x = self._embed_all(tokens, condition)
+        for layer in self.decoder_layers:
+            x = layer(x, context, context_mask=mask, training=training)
+        return self.head(self.norm(x))
+
+    def attention_maps(self, tokens, condition=None):
+        """Maps of the layers, see `TransformerDecoderLayer`: a pair for each."""
+        context, mask = self._encode(condition)
+        x = self._embed_all(tokens, condition)
+        maps = []
+        for layer in self.decoder_layers:
+            x, *of_layer = layer(
+                x, context, context_mask=mask, return_attention_scores=True
+            )
+            maps.append(of_layer)
+        return maps
+
+    def draw(self, uniform, temperature, given, condition=None):
+        """A sequence (n, tokens) by `draw_tokens`, with the cache of each layer."""
+        context, mask = self._encode(condition)
+        n, length = ops.shape(uniform)
+        positions = self._position_vectors()
+        neighbours = ops.convert_to_tensor(self.tokens.neighbours)
+
+        def next_logits(step, sequence, caches):
+            of_step = [ops.take(a, [step], axis=0) for a in (neighbours, positions)]
+            x = self._embed(sequence, *of_step, condition)
+            new_caches = []
+            for layer, cache in zip(self.decoder_layers, caches, strict=True):
+                x, cache = layer(x, context_mask=mask, cache=cache, cache_index=step)
+                new_caches.append(cache)
+            return self.head(self.norm(x))[:, 0], new_caches
+
+        caches = [
+            layer.initial_cache(n, length, context) for layer in self.decoder_layers
+        ]
+        return self._draw_tokens(next_logits, caches, uniform, temperature, given)
+
+    def draw_without_cache(self, uniform, temperature, given, condition=None):
+        """The same, all logits computed again for each token."""
+
+        def next_logits(step, sequence, state):
+            # What stands at the step and after it has no influence.
+            return ops.take(self(sequence[:, 1:], condition), step, axis=1), state
+
+        return self._draw_tokens(next_logits, [], uniform, temperature, given)
+
+    def _draw_tokens(self, next_logits, state, uniform, temperature, given):
+        return draw_tokens(
+            next_logits,
+            state,
+            uniform,
+            temperature,
+            start=self.tokens.num_values,
+            given=given,
+            pixels=self.tokens.pixels,
+        )
+
+    def _encode(self, condition, training=None):
+        """Context (n, m, width) and its mask (n, m), `None` without a text."""
+        if self.text_encoder:
+            return self.text_encoder(condition, training=training)
+        return None, None
+
+    def _embed(self, sequence, neighbours, positions, condition):
+        """The vectors of k places.
+
+        Args:
+            sequence: Tokens behind a number that stands for none (n, 1 + tokens).
+            neighbours: Of these places, see `ImageTokens`, (k, 5).
+            positions: Vectors of these places (k, width).
+            condition: As for `call`.
+
+        Returns:
+            Tensor (n, k, width).
+        """
+        around = ops.take(sequence, neighbours, axis=1)  # (n, k, 5)
+        tables = np.arange(neighbours.shape[-1]) * (self.tokens.num_values + 1)
+        x = ops.sum(self.token_embedding(around + tables.astype("int32")), axis=2)
+        x = x + positions
+        if self.class_embedding:
+            x = x + ops.expand_dims(self.class_embedding(condition), 1)
+        return x
+
+    def _embed_all(self, tokens, condition):
+        """The vectors of all places of a sequence (n, tokens)."""
+        none = self.tokens.num_values
+        sequence = ops.pad(tokens, ((0, 0), (1, 0)), constant_values=none)
+        positions = self._position_vectors()
+        return self._embed(sequence, self.tokens.neighbours, positions, condition)
+
+    def _position_vectors(self):
+        vectors = ops.reshape(self.positions.encodings(), (-1, self.width))
+        return ops.take(vectors, self.tokens.order, axis=0)

@@ -1,0 +1,1 @@
+"""The attention VAE: model, networks, and the control of its attention."""

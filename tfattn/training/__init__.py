@@ -1,0 +1,1 @@
+"""How the models are trained, by the command and from Python."""
