@@ -59,20 +59,19 @@ def gradients_of(function):
 
 def keras_attention(layer, *shapes):
     """`keras.layers.MultiHeadAttention` with the weights of ours, built for shapes."""
-    heads = layer.num_heads
-    dims = {"query": layer.key_dim, "key": layer.key_dim, "value": layer.value_dim}
     twin = keras.layers.MultiHeadAttention(
-        heads, layer.key_dim, value_dim=layer.value_dim
+        layer.num_heads, layer.key_dim, value_dim=layer.value_dim
     )
     twin.build(*shapes)
-    for name, dim in dims.items():
-        dense = getattr(twin, f"{name}_dense")
-        kernel = getattr(layer, f"{name}_kernel")
-        dense.kernel.assign(ops.reshape(kernel, (-1, heads, dim)))
-        dense.bias.assign(ops.reshape(getattr(layer, f"{name}_bias"), (heads, dim)))
-    output = ops.reshape(layer.output_kernel, (heads, layer.value_dim, -1))
-    twin.output_dense.kernel.assign(output)
-    twin.output_dense.bias.assign(layer.output_bias)
+    # Keras's kernels have an axis for the heads, ours have heads side by side.
+    for own, other in (
+        (layer.query_dense, twin.query_dense),
+        (layer.key_dense, twin.key_dense),
+        (layer.value_dense, twin.value_dense),
+        (layer.output_dense, twin.output_dense),
+    ):
+        other.kernel.assign(ops.reshape(own.kernel, other.kernel.shape))
+        other.bias.assign(ops.reshape(own.bias, other.bias.shape))
     return twin
 
 
@@ -86,8 +85,8 @@ def constant_value_gives_constant_output(make):
     """Averages of one vector are that vector, whatever the weights."""
     layer = built(make, variant="article")
     bias = np.linspace(-1, 1, 16)
-    layer.value_kernel.assign(np.zeros((16, 16)))
-    layer.value_bias.assign(bias)
+    layer.value_dense.kernel.assign(np.zeros((16, 16)))
+    layer.value_dense.bias.assign(bias)
     x = images()
     np.testing.assert_allclose(
         numpy_of(layer(x)) - x, np.broadcast_to(0.7 * bias, x.shape), atol=1e-5

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 
-def power_iteration_norm(kernel, left_vector):
-    """W/σ with σ after one power iteration from `left_vector`."""
-    v = kernel @ left_vector
+def power_iteration_norm(kernel, right_vector):
+    """W/σ with σ after one power iteration from `right_vector`."""
+    v = kernel @ right_vector
     v = v / np.sqrt((v**2).sum())
     u = kernel.T @ v
     u = u / np.sqrt((u**2).sum())
@@ -17,24 +17,38 @@ def _array(variable):
     return np.asarray(keras.ops.convert_to_numpy(variable), "float64")
 
 
+def projection_weights(layer):
+    """Kernels, normalised if the layer does so, and biases of an attention layer.
+
+    Float64 arrays by name, `query_kernel`, `query_bias` and so on.
+    """
+    projections = {
+        "query": layer.query_dense,
+        "key": layer.key_dense,
+        "value": layer.value_dense,
+        "output": layer.output_dense,
+    }
+    weights = {}
+    for name, dense in projections.items():
+        if dense is None:
+            continue
+        kernel = _array(dense.kernel)
+        if hasattr(dense, "norm"):
+            estimate = _array(dense.norm.right_singular_vector)
+            kernel = power_iteration_norm(kernel, estimate)
+        weights[f"{name}_kernel"] = kernel
+        weights[f"{name}_bias"] = (
+            np.zeros(kernel.shape[1]) if dense.bias is None else _array(dense.bias)
+        )
+    return weights
+
+
 def layer_weights(layer):
     """The weights of a SelfAttention2D as float64 arrays, kernels normalised."""
-    weights = {}
-    for name in ("query", "key", "value", "output"):
-        kernel = getattr(layer, f"{name}_kernel", None)
-        if kernel is None:
-            continue
-        kernel = _array(kernel)
-        norm = getattr(layer, f"{name}_norm", None)
-        if norm is not None:
-            kernel = power_iteration_norm(kernel, _array(norm.left_vector))
-        weights[f"{name}_kernel"] = kernel
-        bias = getattr(layer, f"{name}_bias", None)
-        weights[f"{name}_bias"] = (
-            np.zeros(kernel.shape[1]) if bias is None else _array(bias)
-        )
-    weights["gamma"] = float(_array(layer.gamma).reshape(()))
-    return weights
+    return {
+        **projection_weights(layer),
+        "gamma": float(_array(layer.gamma).reshape(())),
+    }
 
 
 def self_attention_2d(
@@ -120,7 +134,7 @@ def multi_head_attention(query, value, key, weights, num_heads, admitted):
     Args:
         query: Array (b, t, c).
         value, key: Arrays (b, s, c'), (b, s, c'').
-        weights: Arrays by name, `query_kernel`, `query_bias` and so on.
+        weights: As from `projection_weights`.
         admitted: Function of (b, head, i, j) that says whether the key counts.
 
     Returns:

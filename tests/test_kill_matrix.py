@@ -94,11 +94,11 @@ class ResidualDropped(SelfAttention2D):
 
 
 class PoolBeforeProjection(SelfAttention2D):
-    def _project_keys(self, name, x, training):
+    def _pooled(self, projection, x, training):
         if self.pool_size > 1:
             size = self.pool_size
             x = ops.max_pool(x, size, strides=size, data_format="channels_last")
-        return self._project(name, x, training)
+        return projection(x, training=training)
 
 
 # Which checks kill which mutant. A superset of the matrix that was published: the

@@ -18,7 +18,7 @@ def built(layer, x):
 
 def test_residual_block_by_definition():
     x = checks.images()
-    layer, (value, output, gamma) = built(ResidualBlock2D(), x)
+    layer, (gamma, value, output) = built(ResidualBlock2D(), x)
     hidden = x @ value
     expected = x + gamma * ((hidden / (1 + np.exp(-hidden))) @ output)
     np.testing.assert_allclose(checks.numpy_of(layer(x)), expected, atol=1e-4)
@@ -26,7 +26,7 @@ def test_residual_block_by_definition():
 
 def test_uniform_attention_is_attention_with_equal_weights():
     x = checks.images()
-    layer, (value, output, gamma) = built(UniformAttention2D(), x)
+    layer, (gamma, value, output) = built(UniformAttention2D(), x)
     mean = (x @ value).reshape(2, 15, -1).mean(axis=1)
     expected = x + gamma * (mean @ output)[:, None, None]
     np.testing.assert_allclose(checks.numpy_of(layer(x)), expected, atol=1e-4)
@@ -46,12 +46,12 @@ def test_as_many_parameters_as_self_attention(control, channels):
 def test_spectral_norm(control):
     """With the kernels divided by their norms by hand the plain layer is the same."""
     x = checks.images()
-    layer, (value, output, gamma) = built(control(spectral_norm=True), x)
+    layer, (gamma, value, output) = built(control(spectral_norm=True), x)
     for _ in range(200):
         y = layer(x, training=True)
     plain, _ = built(control(), x)
-    plain.value_kernel.assign(value / np.linalg.norm(value, ord=2))
-    plain.output_kernel.assign(output / np.linalg.norm(output, ord=2))
+    plain.value_dense.kernel.assign(value / np.linalg.norm(value, ord=2))
+    plain.output_dense.kernel.assign(output / np.linalg.norm(output, ord=2))
     plain.gamma.assign(gamma)
     np.testing.assert_allclose(checks.numpy_of(y), checks.numpy_of(plain(x)), atol=1e-4)
 

@@ -105,7 +105,7 @@ def test_bad_calls():
     layer, _ = built(-1, (2, 3, 5, 4))
     with pytest.raises(ValueError, match=r"leading axes.*\(2, 5\)"):
         layer(checks.images((2, 3, 5, 4)), mask=np.ones((2, 5), bool))
-    with pytest.raises(ValueError, match="4"):
+    with pytest.raises(ValueError, match=r"axis .* value 4"):
         layer(checks.images((2, 3, 5, 6)))
 
 

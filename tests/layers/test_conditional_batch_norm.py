@@ -17,8 +17,8 @@ def test_by_definition(shape):
     layer([x, CLASSES])
     rng = np.random.default_rng(1)
     scale, shift = (rng.normal(size=(3, 4)).astype("float32") for _ in range(2))
-    layer.scale.assign(scale)
-    layer.shift.assign(shift)
+    layer.scale.kernel.assign(scale)
+    layer.shift.kernel.assign(shift)
     axes = tuple(range(len(shape) - 1))
     mean, variance = x.mean(axis=axes), x.var(axis=axes)
 
@@ -59,7 +59,7 @@ def test_save_and_load(tmp_path):
     inputs = [keras.Input((3, 2, 4)), keras.Input((3,))]
     shifts = keras.initializers.RandomNormal(stddev=0.5)
     model = keras.Model(inputs, ConditionalBatchNormalization(shifts)(inputs))
-    model.layers[-1].scale.assign(np.arange(12.0).reshape(3, 4))
+    model.layers[-1].scale.kernel.assign(np.arange(12.0).reshape(3, 4))
     x = [checks.images((5, 3, 2, 4)), CLASSES]
     model(x, training=True)
     model.save(tmp_path / "model.keras")

@@ -31,8 +31,8 @@ def test_patch_embedding_is_a_convolution():
     layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
     oracle = keras.layers.Conv2D(7, (2, 3), strides=(2, 3))
     oracle.build(x.shape)
-    oracle.kernel.assign(ops.reshape(layer.kernel, (2, 3, 5, 7)))
-    oracle.bias.assign(layer.bias)
+    oracle.kernel.assign(ops.reshape(layer.projection.kernel, (2, 3, 5, 7)))
+    oracle.bias.assign(layer.projection.bias)
     np.testing.assert_allclose(
         checks.numpy_of(layer(x)), checks.numpy_of(oracle(x)), atol=1e-4
     )

@@ -48,7 +48,7 @@ def test_estimate_moves_only_in_training_and_is_saved(
 ):
     x = checks.images()
     model = keras.Sequential([keras.Input(x.shape[1:]), own(**arguments)])
-    estimate = model.layers[0].norm.left_vector
+    estimate = model.layers[0].norm.right_singular_vector
     start = checks.numpy_of(estimate)
     model(x)
     np.testing.assert_array_equal(checks.numpy_of(estimate), start)

@@ -7,7 +7,7 @@ value_ratio 2: four matrices of 2·c·(c/8) + 2·c·(c/2) = 1.25·c² entries in
 import keras
 from keras import ops
 
-from tfattn.layers.spectral_norm import SpectralNorm
+from tfattn.layers.spectral_layers import SpectralDense
 
 
 class _Control2D(keras.layers.Layer):
@@ -25,26 +25,19 @@ class _Control2D(keras.layers.Layer):
             )
         channels = input_shape[-1]
         hidden = max(1, 5 * channels // 8)
-        self.value_kernel = self.add_weight(
-            shape=(channels, hidden), initializer="glorot_uniform", name="value_kernel"
-        )
-        self.output_kernel = self.add_weight(
-            shape=(hidden, channels), initializer="glorot_uniform", name="output_kernel"
-        )
+        self.value_dense = self._projection("value", channels, hidden)
+        self.output_dense = self._projection("output", hidden, channels)
         self.gamma = self.add_weight(shape=(), initializer="zeros", name="gamma")
-        if self.spectral_norm:
-            self.value_norm = SpectralNorm(name="value_norm")
-            self.value_norm.build(self.value_kernel.shape)
-            self.output_norm = SpectralNorm(name="output_norm")
-            self.output_norm.build(self.output_kernel.shape)
+
+    def _projection(self, name, inputs, outputs):
+        dense = SpectralDense if self.spectral_norm else keras.layers.Dense
+        projection = dense(outputs, use_bias=False, dtype=self.dtype_policy, name=name)
+        projection.build((None, inputs))
+        return projection
 
     def call(self, x, training=None):
-        value_kernel, output_kernel = self.value_kernel, self.output_kernel
-        if self.spectral_norm:
-            value_kernel = self.value_norm(value_kernel, training=training)
-            output_kernel = self.output_norm(output_kernel, training=training)
-        hidden = self.transform(ops.matmul(x, value_kernel))
-        return x + self.gamma * ops.matmul(hidden, output_kernel)
+        hidden = self.transform(self.value_dense(x, training=training))
+        return x + self.gamma * self.output_dense(hidden, training=training)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -71,6 +64,7 @@ class ResidualBlock2D(_Control2D):
     """
 
     def transform(self, value):
+        """silu at each position."""
         return ops.silu(value)
 
 
@@ -92,4 +86,5 @@ class UniformAttention2D(_Control2D):
     """
 
     def transform(self, value):
+        """The mean of all positions."""
         return ops.mean(value, axis=(1, 2), keepdims=True)

@@ -38,20 +38,21 @@ class ConditionalBatchNormalization(layers.Layer):
     def build(self, input_shape):
         features, classes = input_shape
         self.norm.build(features)
-        shape = (classes[-1], features[-1])
-        self.scale = self.add_weight(shape=shape, initializer="zeros", name="scale")
-        self.shift = self.add_weight(
-            shape=shape, initializer=self.shift_initializer, name="shift"
+        shared = {"units": features[-1], "use_bias": False, "dtype": self.dtype_policy}
+        self.scale = layers.Dense(kernel_initializer="zeros", name="scale", **shared)
+        self.shift = layers.Dense(
+            kernel_initializer=self.shift_initializer, name="shift", **shared
         )
+        self.scale.build(classes)
+        self.shift.build(classes)
 
     def call(self, inputs, training=None):
         x, classes = inputs
         normalised = self.norm(x, training=training)
-        classes = ops.cast(classes, normalised.dtype)
         # (batch, channels), between them one axis of size 1 for each of x's.
         between = tuple(range(1, len(x.shape) - 1))
-        scale = ops.expand_dims(ops.matmul(classes, self.scale), between)
-        shift = ops.expand_dims(ops.matmul(classes, self.shift), between)
+        scale = ops.expand_dims(self.scale(classes), between)
+        shift = ops.expand_dims(self.shift(classes), between)
         return (1 + scale) * normalised + shift
 
     def compute_output_shape(self, input_shape):

@@ -25,6 +25,10 @@ class MultiHeadAttention(keras.layers.Layer):
     the inputs count too. A query with no admitted key attends to nothing: weights of
     zero, and an output that is the output bias. (Keras averages all values there.)
 
+    The matrices are the kernels of four `keras.layers.Dense`: `query_dense`,
+    `key_dense`, `value_dense` and `output_dense`. In each kernel the heads lie side by
+    side. `enable_lora` of these layers and `quantize` of a model work as usual.
+
     **Cache.** Step by step, keys and values of earlier positions need not be computed
     again. `initial_cache` makes room for a sequence; a call with `cache` and
     `cache_index` writes the keys and values of its positions there, and each query
@@ -113,32 +117,20 @@ class MultiHeadAttention(keras.layers.Layer):
             )
         key_channels = self.num_heads * self.key_dim
         value_channels = self.num_heads * self.value_dim
-        self._add_projection("query", query_shape[-1], key_channels)
-        self._add_projection("key", key_shape[-1], key_channels)
-        self._add_projection("value", value_shape[-1], value_channels)
-        self._add_projection("output", value_channels, query_shape[-1])
+        self.query_dense = self._projection("query", query_shape[-1], key_channels)
+        self.key_dense = self._projection("key", key_shape[-1], key_channels)
+        self.value_dense = self._projection("value", value_shape[-1], value_channels)
+        self.output_dense = self._projection("output", value_channels, query_shape[-1])
 
-    def _add_projection(self, name, inputs, outputs):
-        kernel = self.add_weight(
-            shape=(inputs, outputs), initializer="glorot_uniform", name=f"{name}_kernel"
+    def _projection(self, name, inputs, outputs):
+        projection = keras.layers.Dense(
+            outputs, use_bias=self.use_bias, dtype=self.dtype_policy, name=name
         )
-        setattr(self, f"{name}_kernel", kernel)
-        if self.use_bias:
-            bias = self.add_weight(
-                shape=(outputs,), initializer="zeros", name=f"{name}_bias"
-            )
-            setattr(self, f"{name}_bias", bias)
+        projection.build((None, inputs))
+        return projection
 
-    def _project(self, name, x):
-        # Keras casts the weights in `call` alone, not for `project_cache`.
-        x = ops.matmul(x, ops.cast(getattr(self, f"{name}_kernel"), x.dtype))
-        if self.use_bias:
-            x = x + ops.cast(getattr(self, f"{name}_bias"), x.dtype)
-        return x
-
-    def _project_heads(self, name, x):
+    def _split_heads(self, x):
         """(batch, positions, channels) to (batch, heads, positions, channels)."""
-        x = self._project(name, x)
         b, positions, channels = ops.shape(x)
         x = ops.reshape(x, (b, positions, self.num_heads, channels // self.num_heads))
         return ops.transpose(x, (0, 2, 1, 3))
@@ -153,11 +145,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def project_cache(self, value, key=None):
         """A cache with the keys and values of a fixed sequence, see above."""
-        key = value if key is None else key
-        key, value = (
-            ops.convert_to_tensor(x, self.compute_dtype) for x in (key, value)
-        )
-        return self._project_heads("key", key), self._project_heads("value", value)
+        keys = self.key_dense(value if key is None else key)
+        return self._split_heads(keys), self._split_heads(self.value_dense(value))
 
     def call(
         self,
@@ -195,7 +184,7 @@ class MultiHeadAttention(keras.layers.Layer):
                 ops.slice_update(whole, (0, 0, cache_index, 0), part)
                 for whole, part in zip(cache, (keys, values), strict=True)
             )
-        queries = self._project_heads("query", query)
+        queries = self._split_heads(self.query_dense(query))
         b, t, _ = ops.shape(query)
 
         first = cache_index
@@ -213,7 +202,7 @@ class MultiHeadAttention(keras.layers.Layer):
         dropped = self.dropout_layer(weights, training=training)
         attended = ops.transpose(ops.matmul(dropped, values), (0, 2, 1, 3))
         attended = ops.reshape(attended, (b, t, self.num_heads * self.value_dim))
-        output = self._project("output", attended)
+        output = self.output_dense(attended)
         outputs = [output]
         if return_attention_scores:
             outputs.append(weights)

@@ -81,6 +81,9 @@ class PatchEmbedding(keras.layers.Layer):
         check_integer("width", width, least=1)
         self.patch_size = tuple(patch_size)
         self.width = width
+        self.projection = keras.layers.Dense(
+            width, dtype=self.dtype_policy, name="projection"
+        )
 
     def build(self, input_shape):
         patch_h, patch_w = self.patch_size
@@ -89,18 +92,10 @@ class PatchEmbedding(keras.layers.Layer):
                 "Expected images (batch, h, w, c), the channels known. "
                 f"Received: input_shape={tuple(input_shape)}"
             )
-        self.kernel = self.add_weight(
-            shape=(patch_h * patch_w * input_shape[-1], self.width),
-            initializer="glorot_uniform",
-            name="kernel",
-        )
-        self.bias = self.add_weight(
-            shape=(self.width,), initializer="zeros", name="bias"
-        )
+        self.projection.build((None, patch_h * patch_w * input_shape[-1]))
 
     def call(self, x):
-        patches = images_to_patches(x, self.patch_size)
-        return ops.matmul(patches, self.kernel) + self.bias
+        return self.projection(images_to_patches(x, self.patch_size))
 
     def compute_output_shape(self, input_shape):
         check_tiled(input_shape, self.patch_size)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from tfattn.layers.spectral_norm import SpectralNorm
+from tfattn.layers.spectral_layers import SpectralDense
 from tfattn.ops import attention, chunked_attention
 
 
@@ -53,6 +53,10 @@ class SelfAttention2D(keras.layers.Layer):
     | `"biggan"`: BigGAN and SAGAN's official code | 2 | 2 | yes | no | all kernels |
     | `"paper"`: as the SAGAN paper describes it | 8 | 1 | yes | no | all kernels |
     | `"article"`: a widely copied snippet | 1 | 1 | no | yes | no; if asked, W_v |
+
+    The matrices are the kernels of the layers `query_dense`, `key_dense`, `value_dense`
+    and `output_dense`, each a `keras.layers.Dense`, or a `SpectralDense` where the
+    kernel has a spectral norm.
 
     Source: Zhang et al., arXiv:1805.08318, equations 1 to 3 (their f, g, h, v are our
     query, key, value, output); Brock et al., arXiv:1809.11096, appendix B.
@@ -135,11 +139,14 @@ class SelfAttention2D(keras.layers.Layer):
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.chunk_size = chunk_size
         self.data_format = data_format or keras.config.image_data_format()
-        sizes = ["key_ratio", "value_ratio", "pool_size"]
+        sizes = {
+            "key_ratio": self.key_ratio,
+            "value_ratio": self.value_ratio,
+            "pool_size": self.pool_size,
+        }
         if chunk_size not in (None, "auto"):
-            sizes.append("chunk_size")
-        for name in sizes:
-            size = getattr(self, name)
+            sizes["chunk_size"] = chunk_size
+        for name, size in sizes.items():
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ValueError(
                     f"Invalid value for argument `{name}`. Expected an integer >= 1. "
@@ -171,11 +178,12 @@ class SelfAttention2D(keras.layers.Layer):
                 f"Received: input_shape={tuple(input_shape)}, "
                 f"data_format={self.data_format!r}"
             )
-        for name in ("key_ratio", "value_ratio"):
-            if channels < getattr(self, name):
+        ratios = {"key_ratio": self.key_ratio, "value_ratio": self.value_ratio}
+        for name, ratio in ratios.items():
+            if channels < ratio:
                 raise ValueError(
-                    f"Dividing {channels} channels by {name}={getattr(self, name)} "
-                    f"leaves none. Expected at least {getattr(self, name)} channels. "
+                    f"Dividing {channels} channels by {name}={ratio} leaves none. "
+                    f"Expected at least {ratio} channels. "
                     f"Received: input_shape={tuple(input_shape)}"
                 )
         if any(size is not None and size < self.pool_size for size in (h, w)):
@@ -187,11 +195,12 @@ class SelfAttention2D(keras.layers.Layer):
         key_channels = channels // self.key_ratio
         value_channels = channels // self.value_ratio
         variant = VARIANTS[self.variant]
-        self._add_projection("query", channels, key_channels)
-        self._add_projection("key", channels, key_channels)
-        self._add_projection("value", channels, value_channels)
+        self.query_dense = self._projection("query", channels, key_channels)
+        self.key_dense = self._projection("key", channels, key_channels)
+        self.value_dense = self._projection("value", channels, value_channels)
+        self.output_dense = None
         if variant.has_output_kernel:
-            self._add_projection("output", value_channels, channels)
+            self.output_dense = self._projection("output", value_channels, channels)
         self.gamma = self.add_weight(
             shape=variant.gamma_shape,
             initializer=self.gamma_initializer,
@@ -200,30 +209,20 @@ class SelfAttention2D(keras.layers.Layer):
         channel_axis = -1 if self.data_format == "channels_last" else 1
         self.input_spec = keras.InputSpec(ndim=4, axes={channel_axis: channels})
 
-    def _add_projection(self, name, inputs, outputs):
-        kernel = self.add_weight(
-            shape=(inputs, outputs), initializer="glorot_uniform", name=f"{name}_kernel"
+    def _projection(self, name, inputs, outputs):
+        normalised = self.spectral_norm and (
+            self.variant != "article" or name == "value"
         )
-        setattr(self, f"{name}_kernel", kernel)
-        if self.use_bias:
-            bias = self.add_weight(
-                shape=(outputs,), initializer="zeros", name=f"{name}_bias"
-            )
-            setattr(self, f"{name}_bias", bias)
-        if self.spectral_norm and (self.variant != "article" or name == "value"):
-            norm = SpectralNorm(name=f"{name}_norm")
-            norm.build((inputs, outputs))
-            setattr(self, f"{name}_norm", norm)
+        dense = SpectralDense if normalised else keras.layers.Dense
+        projection = dense(
+            outputs, use_bias=self.use_bias, dtype=self.dtype_policy, name=name
+        )
+        projection.build((None, inputs))
+        return projection
 
-    def _project(self, name, x, training):
-        kernel = getattr(self, f"{name}_kernel")
-        norm = getattr(self, f"{name}_norm", None)
-        x = ops.matmul(x, kernel if norm is None else norm(kernel, training=training))
-        return x + getattr(self, f"{name}_bias") if self.use_bias else x
-
-    def _project_keys(self, name, x, training):
-        """Key or value: projected, then pooled, (batch, key_h, key_w, channels)."""
-        x = self._project(name, x, training)
+    def _pooled(self, projection, x, training):
+        """Keys or values (b, key_h, key_w, channels): x projected, then pooled."""
+        x = projection(x, training=training)
         if self.pool_size == 1:
             return x
         # On JAX, Keras gets its own default for the strides wrong.
@@ -244,9 +243,9 @@ class SelfAttention2D(keras.layers.Layer):
         if self.data_format == "channels_first":
             x = ops.transpose(x, (0, 2, 3, 1))
         b, h, w, c = ops.shape(x)
-        query = self._project("query", x, training)  # (b, h, w, d)
-        key = self._project_keys("key", x, training)  # (b, key_h, key_w, d)
-        value = self._project_keys("value", x, training)  # (b, key_h, key_w, e)
+        query = self.query_dense(x, training=training)  # (b, h, w, d)
+        key = self._pooled(self.key_dense, x, training)  # (b, key_h, key_w, d)
+        value = self._pooled(self.value_dense, x, training)  # (b, key_h, key_w, e)
         _, key_h, key_w, _ = ops.shape(key)
         if key_mask is not None:
             key_mask = self._flat_mask(key_mask, key.shape)
@@ -260,8 +259,8 @@ class SelfAttention2D(keras.layers.Layer):
             attended = chunked_attention(
                 query, key, value, chunk_size, mask=key_mask, sharpness=sharpness
             )
-        if VARIANTS[self.variant].has_output_kernel:
-            attended = self._project("output", attended, training)
+        if self.output_dense is not None:
+            attended = self.output_dense(attended, training=training)
         attended = ops.reshape(attended, (b, h, w, c))
         if self.data_format == "channels_first":
             attended = ops.transpose(attended, (0, 3, 1, 2))
@@ -312,8 +311,8 @@ class SelfAttention2D(keras.layers.Layer):
                 f"Received: query={tuple(query)}"
             )
         pixel = ops.reshape(x[:, row, col], (b, 1, c))
-        query = self._project("query", pixel, training=False)  # (b, 1, d)
-        key = self._project_keys("key", x, training=False)
+        query = self.query_dense(pixel, training=False)  # (b, 1, d)
+        key = self._pooled(self.key_dense, x, training=False)
         _, key_h, key_w, _ = ops.shape(key)
         key = _flatten_positions(key)
         _, weights = attention(query, key, key)

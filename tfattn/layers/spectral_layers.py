@@ -10,7 +10,7 @@ class _SpectralKernel:
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.norm = SpectralNorm(name="norm")
+        self.norm = SpectralNorm(dtype=self.dtype_policy, name="norm")
         self.norm.build(self.kernel.shape)
 
     def call(self, inputs, training=None):
@@ -33,6 +33,7 @@ class SpectralConv2D(_SpectralKernel, keras.layers.Conv2D):
     """
 
     def apply_kernel(self, inputs, kernel):
+        """The convolution with a kernel."""
         return self.convolution_op(inputs, kernel)
 
 
@@ -40,10 +41,12 @@ class SpectralConv2D(_SpectralKernel, keras.layers.Conv2D):
 class SpectralDense(_SpectralKernel, keras.layers.Dense):
     """`keras.layers.Dense` that uses W/σ in place of its kernel W, see `SpectralNorm`.
 
-    Arguments, input and output are those of `keras.layers.Dense`.
+    Arguments, input and output are those of `keras.layers.Dense`. Keras quantizes no
+    subclass of its layers: after `quantize` of a model, this one computes as before.
 
     Source: Miyato et al., arXiv:1802.05957, section 3.
     """
 
     def apply_kernel(self, inputs, kernel):
+        """The product with a kernel."""
         return keras.ops.matmul(inputs, kernel)

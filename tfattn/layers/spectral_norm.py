@@ -8,9 +8,10 @@ from keras import ops
 class SpectralNorm(keras.layers.Layer):
     """Divides a kernel by an estimate of its largest singular value.
 
-    With the kernel reshaped to a matrix W of shape (inputs, outputs):
+    With the kernel reshaped to a matrix W of shape (inputs, outputs), and the layer's
+    state u, an estimate of W's leading right singular vector:
 
-    1. v = W u / |W u|, shape (inputs,)
+    1. v = W u / |W u|, the left singular vector, shape (inputs,)
     2. u' = Wᵀ v / |Wᵀ v|, shape (outputs,)
     3. σ = vᵀ W u'
     4. the result is W / σ; when training, u' replaces u
@@ -20,7 +21,8 @@ class SpectralNorm(keras.layers.Layer):
     overwritten: two passes of one training step see the same weights.
 
     Source: Miyato et al., *Spectral Normalization for Generative Adversarial
-    Networks*, arXiv:1802.05957, algorithm 1.
+    Networks*, arXiv:1802.05957, algorithm 1. Their W is our Wᵀ, so u is a left
+    singular vector of theirs.
 
     Call arguments:
         kernel: Tensor or variable of shape (..., outputs).
@@ -36,24 +38,25 @@ class SpectralNorm(keras.layers.Layer):
     """
 
     def build(self, kernel_shape):
-        self.left_vector = self.add_weight(
+        self.right_singular_vector = self.add_weight(
             shape=(kernel_shape[-1],),
             initializer=keras.initializers.RandomNormal(),
             trainable=False,
             # A half-precision estimate stops converging at its rounding error.
             dtype="float32",
             autocast=False,
-            name="left_vector",
+            name="right_singular_vector",
         )
 
     def call(self, kernel, training=None):
         matrix = ops.cast(ops.reshape(kernel, (-1, kernel.shape[-1])), "float32")
         constant = ops.stop_gradient(matrix)
-        u = ops.expand_dims(ops.convert_to_tensor(self.left_vector), 1)  # (out, 1)
+        u = ops.convert_to_tensor(self.right_singular_vector)
+        u = ops.expand_dims(u, 1)  # (out, 1)
         v = _unit(ops.matmul(constant, u))  # (in, 1)
         u = _unit(ops.matmul(ops.transpose(constant), v))  # (out, 1)
         if training:
-            self.left_vector.assign(u[:, 0])
+            self.right_singular_vector.assign(u[:, 0])
         sigma = ops.sum(ops.matmul(matrix, u) * v)
         return ops.cast(ops.cast(kernel, "float32") / sigma, kernel.dtype)
 

@@ -20,7 +20,7 @@ class _TransformerLayer(keras.layers.Layer):
         self.dropout = dropout
         self.supports_masking = True
 
-    def _build_attention(self, name, query_shape, value_shape):
+    def _attention(self, name, query_shape, value_shape):
         width = query_shape[-1]
         if width is None or width % self.num_heads:
             raise ValueError(
@@ -35,18 +35,17 @@ class _TransformerLayer(keras.layers.Layer):
             name=name,
         )
         attention.build(query_shape, value_shape)
-        setattr(self, name, attention)
-        self._build_norm(f"{name}_norm", query_shape)
+        return attention
 
-    def _build_norm(self, name, shape):
+    def _norm(self, name, shape):
         norm = keras.layers.LayerNormalization(
             epsilon=1e-5, dtype=self.dtype_policy, name=name
         )
         norm.build(shape)
-        setattr(self, name, norm)
+        return norm
 
     def _build_feed_forward(self, shape):
-        self._build_norm("feed_forward_norm", shape)
+        self.feed_forward_norm = self._norm("feed_forward_norm", shape)
         dense = keras.layers.Dense
         self.expand = dense(
             self.intermediate_dim, dtype=self.dtype_policy, name="expand"
@@ -99,7 +98,10 @@ class TransformerEncoderLayer(_TransformerLayer):
     """
 
     def build(self, input_shape):
-        self._build_attention("self_attention", input_shape, input_shape)
+        self.self_attention = self._attention(
+            "self_attention", input_shape, input_shape
+        )
+        self.self_attention_norm = self._norm("self_attention_norm", input_shape)
         self._build_feed_forward(input_shape)
 
     def call(self, x, mask=None, training=None):
@@ -147,9 +149,13 @@ class TransformerDecoderLayer(_TransformerLayer):
     """
 
     def build(self, x_shape, context_shape=None):
-        self._build_attention("self_attention", x_shape, x_shape)
+        self.self_attention = self._attention("self_attention", x_shape, x_shape)
+        self.self_attention_norm = self._norm("self_attention_norm", x_shape)
         if context_shape is not None:
-            self._build_attention("cross_attention", x_shape, context_shape)
+            self.cross_attention = self._attention(
+                "cross_attention", x_shape, context_shape
+            )
+            self.cross_attention_norm = self._norm("cross_attention_norm", x_shape)
         self._build_feed_forward(x_shape)
 
     def initial_cache(self, batch_size, length, context=None):
