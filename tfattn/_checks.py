@@ -1,23 +1,29 @@
 """Bad input, refused before any work starts; the same words everywhere."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def check_integer(name, value, least):
+def check_integer(name: str, value: Any, least: int) -> None:
     """Raises ValueError unless `value` is an integer of at least `least`."""
-    if not isinstance(value, int | np.integer) or value < least:
+    # To Python, a boolean is an integer.
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_integer or value < least:
         raise ValueError(
             f"Expected `{name}` to be an integer >= {least}. Received: {name}={value!r}"
         )
 
 
-def check_share(name, value):
+def check_share(name: str, value: float) -> None:
     """Raises ValueError unless `value` is in [0, 1)."""
     if not 0 <= value < 1:
         raise ValueError(f"Expected {name} in [0, 1). Received: {name}={value!r}")
 
 
-def check_temperature(temperature):
+def check_temperature(temperature: float) -> None:
     """Raises ValueError unless `temperature` is above 0."""
     if not temperature > 0:
         raise ValueError(
@@ -25,7 +31,7 @@ def check_temperature(temperature):
         )
 
 
-def check_image_shape(image_shape, divisor):
+def check_image_shape(image_shape: Sequence[int], divisor: int) -> None:
     """Raises ValueError unless this is (height, width, channels), sizes divisible."""
     if len(image_shape) != 3 or any(
         not isinstance(size, int) or size < 1 for size in image_shape
@@ -41,7 +47,7 @@ def check_image_shape(image_shape, divisor):
         )
 
 
-def check_patch_size(patch_size):
+def check_patch_size(patch_size: Any) -> None:
     """Raises ValueError unless this is (patch_h, patch_w)."""
     if not isinstance(patch_size, tuple | list) or len(patch_size) != 2:
         raise ValueError(
@@ -52,7 +58,7 @@ def check_patch_size(patch_size):
         check_integer("patch_size", size, least=1)
 
 
-def check_tiled(shape, patch_size):
+def check_tiled(shape: Sequence[int | None], patch_size: Sequence[int]) -> None:
     """Raises ValueError unless patches tile images of a shape, where it is known."""
     patch_h, patch_w = patch_size
     if len(shape) != 4 or any(
@@ -65,9 +71,15 @@ def check_tiled(shape, patch_size):
         )
 
 
-def checked_images(x, image_shape):
+def checked_images(x: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
     """Images as a float32 array; ValueError unless (n, *image_shape) and in [0, 1]."""
-    x = np.asarray(x, dtype="float32")
+    x = np.asarray(x)
+    if x.dtype == "uint8" and x.max(initial=0) > 1:
+        raise ValueError(
+            "Expected pixels in [0, 1]. Received: bytes from 0 to "
+            f"{x.max()}. Divide them by 255: x.astype('float32') / 255"
+        )
+    x = x.astype("float32", copy=False)
     if x.shape[1:] != image_shape:
         raise ValueError(
             f"Expected images of shape (n, {str(image_shape)[1:]}. "
@@ -81,7 +93,7 @@ def checked_images(x, image_shape):
     return x
 
 
-def checked_binary_images(x, image_shape):
+def checked_binary_images(x: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
     """`checked_images` of zeros and ones; ValueError for anything between."""
     x = checked_images(x, image_shape)
     if not np.all((x == 0) | (x == 1)):
@@ -93,7 +105,7 @@ def checked_binary_images(x, image_shape):
     return x
 
 
-def checked_labels(labels, n, num_classes):
+def checked_labels(labels: ArrayLike, n: int, num_classes: int) -> np.ndarray:
     """Labels as an array; ValueError unless n integers from 0 to num_classes - 1."""
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
@@ -108,7 +120,9 @@ def checked_labels(labels, n, num_classes):
     return labels
 
 
-def checked_visible(visible, n, image_shape):
+def checked_visible(
+    visible: ArrayLike, n: int, image_shape: tuple[int, ...]
+) -> np.ndarray:
     """Boolean (1 or n, h, w, 1); ValueError unless boolean (h, w) or (n, h, w)."""
     visible = np.asarray(visible)
     h, w, _ = image_shape
@@ -120,7 +134,9 @@ def checked_visible(visible, n, image_shape):
     return visible.reshape(-1, h, w, 1)
 
 
-def checked_partly_visible(visible, n, image_shape):
+def checked_partly_visible(
+    visible: ArrayLike, n: int, image_shape: tuple[int, ...]
+) -> np.ndarray:
     """Boolean (n, h, w, 1); ValueError unless each image is visible in part alone."""
     visible = checked_visible(visible, n, image_shape)
     shares = visible.mean(axis=(1, 2, 3))

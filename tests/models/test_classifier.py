@@ -3,10 +3,10 @@ import keras
 import numpy as np
 import pytest
 from conftest import on_tensorflow
-from keras import ops
 
 from tfattn import data
-from tfattn.models.classifier import ImageClassifier, classifier_optimizer
+from tfattn.models import ImageClassifier
+from tfattn.training import recipe
 
 
 def small(image_shape=(8, 12, 2), num_classes=3, width=5, **arguments):
@@ -25,16 +25,12 @@ def images(n=7, shape=(8, 12, 2), seed=0):
     return np.random.default_rng(seed).random((n, *shape)).astype("float32")
 
 
-def loss():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
 @pytest.mark.slow
 def test_learns_digits():
     """Within seconds. `classify`, `features` and `evaluate` speak of one model."""
     digits = data.load("digits")
     model = ImageClassifier(width=8)
-    model.compile(classifier_optimizer(4 * 47), loss(), metrics=["accuracy"])
+    recipe(model).compile(model, 4 * 47)
     model.fit(digits.x_train, digits.y_train, batch_size=32, epochs=4, verbose=0)
     found = model.classify(digits.x_test)
     accuracy = np.mean(found == digits.y_test)
@@ -194,16 +190,6 @@ def test_neurons_are_dropped_in_training_alone():
     np.testing.assert_array_equal(model.dropout(np.ones((4, 16))), 1)
 
 
-def test_rate_rises_for_a_fifth_and_falls_to_0():
-    rate = classifier_optimizer(1000)._learning_rate
-    rates = [float(ops.convert_to_numpy(rate(step))) for step in range(1001)]
-    assert np.argmax(rates) == 200
-    np.testing.assert_allclose([rates[200], rates[1000]], [4e-3, 0], atol=1e-8)
-    assert np.all(np.diff(rates[:200]) > 0) and np.all(np.diff(rates[200:]) < 0)
-    short = classifier_optimizer(1)._learning_rate
-    assert 0 < float(ops.convert_to_numpy(short(0))) < 4e-3
-
-
 def test_bad_arguments():
     for arguments, message in (
         ({"image_shape": (28, 28)}, "height, width, channels"),
@@ -214,14 +200,12 @@ def test_bad_arguments():
     ):
         with pytest.raises(ValueError, match=message):
             ImageClassifier(**arguments)
-    with pytest.raises(ValueError, match="`num_steps` to be an integer >= 1"):
-        classifier_optimizer(0)
 
 
 def test_bad_images_and_labels():
     """Refused before the first step."""
     model = small()
-    model.compile("sgd", loss())
+    recipe(model).compile(model, 1)
     x, labels = images(), np.array([0, 1, 2, 2, 1, 0, 0])
     broken = x.copy()
     broken[3, 2, 1, 0] = np.nan
@@ -243,7 +227,7 @@ def test_bad_images_and_labels():
         (labels - 1, "7 labels from 0 to 2"),
         (labels[:6], "7 labels from 0 to 2"),
         (labels / 2, "integer labels"),
-        (None, "integer labels"),
+        (None, "class of each image"),
     ):
         with pytest.raises(ValueError, match=message):
             model.fit(x, bad)

@@ -1,7 +1,7 @@
 """Whole systems: models that are trained by `fit`."""
 
 from tfattn.models.adversarial import TwoTimeScaleOptimizer
-from tfattn.models.classifier import ImageClassifier, classifier_optimizer
+from tfattn.models.classifier import ImageClassifier
 from tfattn.models.completion.model import CompletionVAE
 from tfattn.models.gan.model import SelfAttentionGAN
 from tfattn.models.pretrained import load_pretrained, pretrained_results
@@ -17,7 +17,6 @@ __all__ = [
     "ImageTransformer",
     "SelfAttentionGAN",
     "TwoTimeScaleOptimizer",
-    "classifier_optimizer",
     "load_pretrained",
     "pretrained_results",
 ]

@@ -1,6 +1,13 @@
 """What training two networks against each other needs beyond Keras's own training."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
+from keras import ops
+
+from tfattn._typing import Tensor
+from tfattn.models.base import GenerativeModel
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -19,58 +26,68 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
     `learning_rate` is the generator's; setting it scales the discriminator's alike.
     """
 
-    def __init__(self, generator=None, discriminator=None, name="two_time_scale"):
+    def __init__(
+        self,
+        generator: keras.optimizers.Optimizer | None = None,
+        discriminator: keras.optimizers.Optimizer | None = None,
+        name: str = "two_time_scale",
+    ) -> None:
         super().__init__(learning_rate=0.0, name=name)
         if generator is None:
             generator = keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.9)
         if discriminator is None:
             discriminator = keras.optimizers.Adam(4e-4, beta_1=0.0, beta_2=0.9)
-        self.generator = generator
-        self.discriminator = discriminator
+        self.generator: keras.optimizers.Optimizer = generator
+        self.discriminator: keras.optimizers.Optimizer = discriminator
 
-    def build_both(self, generator_variables, discriminator_variables):
+    def build_both(
+        self,
+        generator_variables: Sequence[keras.Variable],
+        discriminator_variables: Sequence[keras.Variable],
+    ) -> None:
         """Makes the variables of both optimisers."""
         self.generator.build(generator_variables)
         self.discriminator.build(discriminator_variables)
         self.built = True
 
-    def scale_losses(self):
+    def scale_losses(self) -> None:
         """Wraps both in Keras's loss scaling, which float16 needs."""
-        wrapper = keras.optimizers.LossScaleOptimizer
-        for name in ("generator", "discriminator"):
-            optimizer = getattr(self, name)
-            if not isinstance(optimizer, wrapper):
-                setattr(self, name, wrapper(optimizer))
+        self.generator, self.discriminator = (
+            optimizer
+            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            else keras.optimizers.LossScaleOptimizer(optimizer)
+            for optimizer in (self.generator, self.discriminator)
+        )
 
     @property
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         return [*self.generator.variables, *self.discriminator.variables]
 
     @property
-    def iterations(self):
+    def iterations(self) -> Tensor:
         return self.generator.iterations
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Tensor:
         return self.generator.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate):
+    def learning_rate(self, learning_rate: Any) -> None:
         ratio = self.discriminator.learning_rate / self.generator.learning_rate
         self.discriminator.learning_rate = ratio * learning_rate
         self.generator.learning_rate = learning_rate
 
     # The two optimisers are saved as what they are: nothing else is to be saved.
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Nothing of its own."""
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Nothing of its own."""
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Nothing to do: the average of the generator is the model's own."""
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.optimizers.serialize
         return {
             "name": self.name,
@@ -79,23 +96,82 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "TwoTimeScaleOptimizer":
         config = dict(config)
         for name in ("generator", "discriminator"):
             config[name] = keras.optimizers.deserialize(config[name])
         return cls(**config)
 
 
-class AdversarialModel(keras.Model):
-    """A model that is trained by `adversarial_step`, on TensorFlow and on JAX.
+class AdversarialModel(GenerativeModel):
+    """A model whose generator and discriminator are trained in turn.
 
-    A subclass defines `adversarial_step(data)`, written with `pullback` and
-    `apply_gradients` below and otherwise with plain calls and assignments. On
+    A subclass has the network `discriminator`, lists the variables that play against it
+    in `generator_variables()`, and defines `adversarial_step(data)`, written with
+    `pullback` and `descend` below and otherwise with plain calls and assignments. On
     TensorFlow that is the training step; for JAX all state is collected into a scope
-    that makes a pure function of it.
+    that makes a pure function of it. Where `adversarial` is `False`, the model is
+    compiled and trained as Keras does it.
+
+    The losses are the hinge losses of Lim & Ye, arXiv:1705.02894, as in Zhang et al.,
+    arXiv:1805.08318, equation 4.
     """
 
-    def train_step(self, *arguments):
+    adversarial = True
+
+    def compile(self, optimizer: Any = None, **kwargs: Any) -> None:
+        """`keras.Model.compile` with a `TwoTimeScaleOptimizer`.
+
+        Args:
+            optimizer: By default that of the two time-scale update rule.
+            **kwargs: As for `GenerativeModel.compile`.
+
+        Raises:
+            ValueError: For another kind of optimizer.
+        """
+        if not self.adversarial:
+            super().compile(optimizer or "rmsprop", **kwargs)
+            self.optimizer.build(self.trainable_variables)
+            return
+        if optimizer is None:
+            optimizer = TwoTimeScaleOptimizer()
+        if not isinstance(optimizer, TwoTimeScaleOptimizer):
+            raise ValueError(
+                "Adversarial training has two optimizers. Expected optimizer to be a "
+                f"TwoTimeScaleOptimizer. Received: optimizer={optimizer!r}"
+            )
+        if self.compute_dtype == "float16":
+            optimizer.scale_losses()
+        super().compile(optimizer, auto_scale_loss=False, **kwargs)
+        optimizer.build_both(
+            self.generator_variables(), self.discriminator.trainable_variables
+        )
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        # Two networks have no common loss.
+        return [m for m in super().metrics if not self.adversarial or m.name != "loss"]
+
+    def _checked(self, x, y, sample_weight):
+        if self.adversarial and sample_weight is not None:
+            raise ValueError(
+                "Adversarial losses have no weights. Expected sample_weight=None."
+            )
+        return super()._checked(x, y, sample_weight)
+
+    def discriminator_loss(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """Hinge loss of scores (n, 1) of real and of generated images: a scalar."""
+        return ops.mean(ops.relu(1 - real_scores)) + ops.mean(ops.relu(1 + fake_scores))
+
+    def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """Loss of scores (n, 1) of generated images: a scalar."""
+        return -ops.mean(fake_scores)
+
+    def train_step(self, *arguments: Any) -> Any:
+        if not self.adversarial:
+            return super().train_step(*arguments)
         if keras.backend.backend() == "tensorflow":
             (data,) = arguments
             self.adversarial_step(data)
@@ -128,7 +204,12 @@ class AdversarialModel(keras.Model):
             self.metrics_variables,
         )
 
-    def pullback(self, function, variables, *tensors):
+    def pullback(
+        self,
+        function: Callable[..., Tensor],
+        variables: Sequence[keras.Variable],
+        *tensors: Tensor,
+    ) -> tuple[Tensor, Callable[[Tensor], Any]]:
         """The value of a function and what its gradients are made by.
 
         Args:
@@ -179,8 +260,41 @@ class AdversarialModel(keras.Model):
                 variable.assign(value)
         return output, gradients
 
-    def apply_gradients(self, optimizer, gradients, variables):
-        """One step of an optimiser."""
+    def discriminator_step(
+        self, real: Tensor, fake: Tensor, condition: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """One step of the discriminator on images, real and generated: its loss."""
+
+        def loss():
+            # In one pass, real and generated images meet the same weights.
+            images = ops.concatenate([real, fake])
+            both = [ops.concatenate([c, c]) for c in condition]
+            scores = self.discriminator([images, *both], training=True)
+            return self.discriminator_loss(*ops.split(scores, 2))
+
+        return self.descend(
+            self.optimizer.discriminator, loss, self.discriminator.trainable_variables
+        )
+
+    def descend(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        loss: Callable[[], Tensor],
+        variables: Sequence[keras.Variable],
+    ) -> Tensor:
+        """One step of an optimizer down a loss, a function: the loss before."""
+        value, gradients = self.pullback(loss, variables)
+        found, _ = gradients(loss_cotangent(optimizer))
+        self.apply_gradients(optimizer, found, variables)
+        return value
+
+    def apply_gradients(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: Sequence[Tensor],
+        variables: Sequence[keras.Variable],
+    ) -> None:
+        """One step of an optimizer."""
         if keras.backend.backend() != "jax":
             optimizer.apply(gradients, variables)
             return
@@ -199,3 +313,10 @@ class AdversarialModel(keras.Model):
 def _current_value(scope, variable):
     value = scope.get_current_value(variable)
     return variable.value if value is None else value
+
+
+def loss_cotangent(optimizer: keras.optimizers.Optimizer) -> Tensor:
+    """1, or the factor by which float16 training scales its loss."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer.scale_loss(ops.ones(()))
+    return ops.ones(())

@@ -1,21 +1,21 @@
 """The classifier whose features the distances between sets of images are taken on."""
 
+from typing import Any
+
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
+from numpy.typing import ArrayLike
 
-from tfattn._checks import (
-    check_image_shape,
-    check_integer,
-    checked_images,
-    checked_labels,
-)
+from tfattn._checks import check_integer, checked_images
+from tfattn._typing import Tensor
+from tfattn.models.base import ImageModel, binary_draw
 
 MAX_SHIFT = 2  # pixels
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class ImageClassifier(keras.Model):
+class ImageClassifier(ImageModel):
     """Small convolutional classifier, trained for its features.
 
     1. in training only: shift by up to 2 pixels each way, zeros moving in, and, with
@@ -34,11 +34,7 @@ class ImageClassifier(keras.Model):
 
     ```python
     model = ImageClassifier()
-    model.compile(
-        classifier_optimizer(10 * 469),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
+    tfattn.training.recipe(model).compile(model, num_steps=10 * 469)
     model.fit(x_train, y_train, batch_size=128, epochs=10)
     ```
 
@@ -67,27 +63,23 @@ class ImageClassifier(keras.Model):
 
     def __init__(
         self,
-        image_shape=(28, 28, 1),
-        num_classes=10,
-        width=16,
-        num_features=128,
-        flip=False,
-        binarize=False,
-        seed=0,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        check_image_shape(image_shape, divisor=4)
+        image_shape: tuple[int, int, int] = (28, 28, 1),
+        num_classes: int = 10,
+        width: int = 16,
+        num_features: int = 128,
+        flip: bool = False,
+        binarize: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         check_integer("num_classes", num_classes, least=2)
+        super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
         check_integer("width", width, least=1)
         check_integer("num_features", num_features, least=1)
-        self.image_shape = tuple(image_shape)
-        self.num_classes = num_classes
         self.width = width
         self.num_features = num_features
         self.flip = flip
         self.binarize = binarize
-        self.seed = seed
 
         h, w, _ = self.image_shape
         self.augmentation = [
@@ -103,32 +95,24 @@ class ImageClassifier(keras.Model):
             # With the seed of the shifts, an image's flip would follow its shift.
             self.augmentation.append(layers.RandomFlip("horizontal", seed=seed + 1))
         if binarize:
-            self.seed_generator = keras.random.SeedGenerator(seed + 3)
+            self.pixel_seed = keras.random.SeedGenerator(seed + 3)
         self.backbone = _build_backbone(self.image_shape, width, num_features, seed)
         self.dropout = layers.Dropout(0.5, seed=seed)
         self.head = layers.Dense(num_classes, dtype="float32", name="logits")
         self.head.build(self.backbone.output.shape)
         self.built = True
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """`keras.Model.fit`; arrays are checked before training starts."""
-        if isinstance(x, np.ndarray):
-            checked_images(x, self.image_shape)
-            checked_labels(y, len(x), self.num_classes)
-        return super().fit(x, y, *args, **kwargs)
-
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = inputs
         for layer in self.augmentation:
             # Called without `training` they would take it to be True.
             x = layer(x, training=training)
         if training and self.binarize:
-            white = keras.random.uniform(ops.shape(x), seed=self.seed_generator) < x
-            x = ops.cast(white, x.dtype)
+            x = binary_draw(x, self.pixel_seed)
         features = self.backbone(x, training=training)
         return self.head(self.dropout(features, training=training))
 
-    def features(self, x, batch_size=500):
+    def features(self, x: ArrayLike, batch_size: int = 500) -> np.ndarray:
         """What the classifier sees in images, before it decides.
 
         Args:
@@ -145,7 +129,7 @@ class ImageClassifier(keras.Model):
         features = self.backbone.predict(x, batch_size=batch_size, verbose=0)
         return features.astype("float32")
 
-    def classify(self, x, batch_size=500):
+    def classify(self, x: ArrayLike, batch_size: int = 500) -> np.ndarray:
         """The most probable class of each image.
 
         Args:
@@ -161,31 +145,14 @@ class ImageClassifier(keras.Model):
         x = checked_images(x, self.image_shape)
         return self.predict(x, batch_size=batch_size, verbose=0).argmax(axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "image_shape": self.image_shape,
-            "num_classes": self.num_classes,
             "width": self.width,
             "num_features": self.num_features,
             "flip": self.flip,
             "binarize": self.binarize,
-            "seed": self.seed,
         }
-
-
-def classifier_optimizer(num_steps):
-    """Adam, its rate rising for a fifth of `num_steps` steps, then falling to 0."""
-    check_integer("num_steps", num_steps, least=1)
-    warmup_steps = max(1, num_steps // 5)
-    return keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(
-            2e-4,
-            max(1, num_steps - warmup_steps),
-            warmup_target=4e-3,
-            warmup_steps=warmup_steps,
-        )
-    )
 
 
 def _build_backbone(image_shape, width, num_features, seed):

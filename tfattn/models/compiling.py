@@ -1,9 +1,14 @@
 """Compilation of a model's functions, where the backend has a compiler."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
-def compiled(model, function, jit_compile=False):
+def compiled(
+    model: keras.Model, function: Callable[..., Any], jit_compile: bool = False
+) -> Callable[..., Any]:
     """A function of tensors, compiled once for each shape of its arguments.
 
     The weights of the model are read anew in each call. No gradient flows through it.

@@ -1,13 +1,24 @@
 """Bounds on log p(x) from draws of the latent, in memory that the draws do not fill."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
+from tfattn._typing import Tensor
 
-def bounds(log_weights, encoder, x, condition, num_samples, seed, batch_size):
+
+def bounds(
+    log_weights: Callable[..., Tensor],
+    encoder: Callable[..., Tensor],
+    x: np.ndarray,
+    condition: Sequence[Tensor],
+    num_samples: int,
+    seed: int,
+    batch_size: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """The evidence lower bound and the importance-weighted bound of each image.
 
     With w_k = p(x|z_k) p(z_k) / q(z_k|x) and z_k drawn from q(z|x), the first is the

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any, Literal, overload
 
 from tfattn.models.classifier import ImageClassifier
 from tfattn.models.completion.model import CompletionVAE
@@ -24,7 +25,27 @@ MODELS = {
 }
 
 
-def load_pretrained(name):
+@overload
+def load_pretrained(name: Literal["vae_mnist"]) -> AttentionVAE: ...
+@overload
+def load_pretrained(
+    name: Literal["transformer_mnist", "transformer_words"],
+) -> ImageTransformer: ...
+@overload
+def load_pretrained(name: Literal["completion_olivetti"]) -> CompletionVAE: ...
+@overload
+def load_pretrained(
+    name: Literal["gan_mnist", "gan_fashion_mnist"],
+) -> SelfAttentionGAN: ...
+@overload
+def load_pretrained(
+    name: Literal[
+        "classifier_binarized_mnist", "classifier_fashion_mnist", "classifier_mnist"
+    ],
+) -> ImageClassifier: ...
+@overload
+def load_pretrained(name: str) -> Any: ...
+def load_pretrained(name: str) -> Any:
     """A trained model from the weights inside the package.
 
     The model is built from its constructor arguments; only arrays are read from the
@@ -62,7 +83,7 @@ def load_pretrained(name):
     return model
 
 
-def pretrained_results(name):
+def pretrained_results(name: str) -> dict[str, Any]:
     """How a model of `load_pretrained` was trained and what it scores.
 
     Args:

@@ -120,7 +120,7 @@ def test_training_loss_is_the_negative_bound():
     expected = -model.elbo(x, seen, num_samples=500)
     error = 5 * drawn.std(axis=1) * np.sqrt(2 / 500)
     assert np.all(np.abs(drawn.mean(axis=1) - expected) < error)
-    found = model.evaluate(inputs, batch_size=500, verbose=0, return_dict=True)
+    found = model.evaluate(*repeated, batch_size=500, verbose=0, return_dict=True)
     np.testing.assert_allclose(found["loss"], drawn.mean(), rtol=0.01)
     np.testing.assert_allclose(
         found["loss"], found["reconstruction"] + found["kl"], rtol=1e-5
@@ -131,7 +131,7 @@ def test_training_loss_is_the_negative_bound():
 def test_bound_rises_with_the_number_of_samples_and_follows_the_seed():
     model, x, seen = small(), images(20), visible(20)
     model.posterior.get_layer("log_variance").bias.assign(np.full(5, 1.0))
-    bounds = [model.log_likelihood(x, seen, num_samples=k) for k in (1, 8, 64)]
+    bounds = [model.log_likelihood_bound(x, seen, num_samples=k) for k in (1, 8, 64)]
     assert np.all(np.diff([bound.mean() for bound in bounds]) > 0)
     np.testing.assert_array_equal(bounds[0], model.elbo(x, seen))
     assert np.all(model.elbo(x, seen, seed=1) != bounds[0])
@@ -212,9 +212,9 @@ def test_own_masks_are_used():
     model.compile(keras.optimizers.SGD(0.0))
     losses = []
     for name in ("centre", "lower_half"):
-        inputs = x, visible(name=name)
-        losses.append(model.fit(inputs, verbose=0).history["reconstruction"][0])
-        hidden = (~inputs[1]).sum() * SHAPE[-1] / 4
+        seen = visible(name=name)
+        losses.append(model.fit(x, seen, verbose=0).history["reconstruction"][0])
+        hidden = (~seen).sum() * SHAPE[-1] / 4
         assert 3 * hidden < losses[-1] < 12 * hidden  # nats, some 5.5 for each pixel
     assert losses[0] < 0.8 * losses[1]
 
@@ -253,7 +253,7 @@ def test_fit_learns(kind):
     x = images(2, (8, 12, 1))
     model.fit(np.repeat(x, 128, axis=0), epochs=10, batch_size=32, verbose=0)
     seen = masks.draw("lower_half", 2, (8, 12))
-    found = model.complete(x, seen, 4, seed=0).mean(axis=1)
+    found = model.complete(x, seen, num_samples=4, seed=0).mean(axis=1)
     own, other = ((found - y)[:, ~seen[0]] for y in (x, x[::-1]))
     assert np.mean(own**2) < 0.4 * np.mean(other**2)
 
@@ -311,11 +311,11 @@ def test_visible_pixels_are_untouched_and_hidden_ones_unseen(arguments):
 )
 def test_same_seed_same_completions(dtype):
     model, x, seen = small(dtype=dtype), images(), visible()
-    found = model.complete(x, seen, 6, seed=1)
+    found = model.complete(x, seen, num_samples=6, seed=1)
     np.testing.assert_array_equal(found[:, 0][seen], x[seen])
-    np.testing.assert_array_equal(model.complete(x, seen, 6, seed=1), found)
-    assert np.any(model.complete(x, seen, 6, seed=2) != found)
-    parts = model.complete(x, seen, 6, seed=1, batch_size=7)
+    np.testing.assert_array_equal(model.complete(x, seen, num_samples=6, seed=1), found)
+    assert np.any(model.complete(x, seen, num_samples=6, seed=2) != found)
+    parts = model.complete(x, seen, num_samples=6, seed=1, batch_size=7)
     np.testing.assert_allclose(parts, found, atol=1e-6 if dtype is None else 1e-2)
     whole = np.broadcast_to(seen[0], seen.shape)
     np.testing.assert_array_equal(
@@ -328,7 +328,7 @@ def test_completions_are_decoded_draws_of_the_prior(monkeypatch):
     model, x, seen = small(), images(), visible()
     noise = np.random.default_rng(4).normal(size=(4, 3, 5)).astype("float32")
     monkeypatch.setattr(keras.random, "normal", lambda *_, **__: ops.array(noise))
-    found = model.complete(x, seen, 3, temperature=0.6)
+    found = model.complete(x, seen, num_samples=3, temperature=0.6)
     mean, log_variance = (checks.numpy_of(p) for p in model.encode_visible(x, seen))
     for i in range(4):
         features = features_of(model, x[i], seen[i])
@@ -407,6 +407,43 @@ def test_an_adversarial_step_moves_every_weight(eagerly):
         assert np.all(np.isfinite(now)) and np.any(now != old), variable.path
     found = model.complete(x, visible(4, (8, 12, 2)), seed=0)
     assert np.all(np.isfinite(found))
+
+
+@pytest.mark.slow
+@on_tensorflow
+def test_scaled_losses_give_the_same_adversarial_step(eagerly):
+    """Both losses are scaled up before their gradients, which are scaled down again."""
+    x, found = images(4, ADVERSARIAL["image_shape"]), []
+    for scaled in (False, True):
+        keras.utils.set_random_seed(0)
+        model = small(**ADVERSARIAL)
+        optimizer = TwoTimeScaleOptimizer(
+            keras.optimizers.SGD(1e-4), keras.optimizers.SGD(1e-2)
+        )
+        if scaled:
+            optimizer.scale_losses()
+        model.compile(optimizer)
+        before = values(model.trainable_variables)
+        model.fit(x, batch_size=4, verbose=0)
+        after = values(model.trainable_variables)
+        found.append([b - a for b, a in zip(after, before, strict=True)])
+    for plain, scaled in zip(*found, strict=True):
+        np.testing.assert_allclose(
+            scaled, plain, rtol=1e-2, atol=1e-3 * abs(plain).max()
+        )
+
+
+@pytest.mark.slow
+@on_tensorflow
+@pytest.mark.parametrize("dtype_policy", ["mixed_float16"], indirect=True)
+def test_adversarial_training_in_float16_scales_both_losses(dtype_policy, eagerly):
+    model = small(**ADVERSARIAL)
+    model.compile()
+    for optimizer in (model.optimizer.generator, model.optimizer.discriminator):
+        assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    model.fit(images(4, ADVERSARIAL["image_shape"]), batch_size=4, verbose=0)
+    for value in values(model.trainable_variables):
+        assert np.all(np.isfinite(value))
 
 
 @pytest.mark.slow
@@ -550,7 +587,7 @@ def test_bad_images_and_masks(x, seen, arguments, words):
             with pytest.raises(ValueError, match=words):
                 call(x, seen)
         with pytest.raises(ValueError, match=words):
-            model.fit((x, seen))
+            model.fit(x, seen)
 
 
 def test_bad_latents_and_optimizers():

@@ -10,7 +10,8 @@ from keras import ops
 
 from tfattn import layers
 from tfattn.models import SelfAttentionGAN, TwoTimeScaleOptimizer
-from tfattn.models.gan.networks import ATTENTIONS
+
+ATTENTIONS = SelfAttentionGAN.ATTENTIONS
 
 SHAPE = (8, 12, 2)
 trainable_backend = pytest.mark.skipif(
@@ -78,12 +79,11 @@ def test_a_cotangent_reaches_every_weight(attention):
 
 def settle(network):
     """Sets the estimates of all σ to the singular vectors that they converge to."""
-    for layer in network.layers:
-        for name, norm in vars(layer).items():
-            if isinstance(norm, layers.SpectralNorm):
-                kernel = getattr(layer, name.replace("norm", "kernel"))
-                matrix = ops.convert_to_numpy(kernel).reshape(-1, kernel.shape[-1])
-                norm.left_vector.assign(np.linalg.svd(matrix)[2][0])
+    for layer in network._flatten_layers():
+        if isinstance(layer, (layers.SpectralConv2D, layers.SpectralDense)):
+            kernel = ops.convert_to_numpy(layer.kernel)
+            _, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]))
+            layer.norm.right_singular_vector.assign(right[0])
 
 
 def assign(network, weights):
@@ -166,7 +166,7 @@ def test_each_step_leaves_the_other_network_alone():
 
     condition = [ops.convert_to_tensor(CONDITION)]
     before = snapshot()
-    model._discriminator_step(images(), generated, condition)
+    model.discriminator_step(images(), generated, condition)
     between = snapshot()
     assert changed(before, between) == [False, False, True]
     model._generator_step(generated, gradients, condition)
@@ -181,7 +181,8 @@ def test_real_and_generated_images_meet_the_same_weights():
         checks.numpy_of(model.discriminator([part, CONDITION]))
         for part in (x, generated)
     )
-    loss = model._discriminator_loss(
+    model.compile(sgd(0.0))
+    loss = model.discriminator_step(
         ops.convert_to_tensor(x),
         ops.convert_to_tensor(generated),
         [ops.convert_to_tensor(CONDITION)],
@@ -220,7 +221,7 @@ def test_average_of_the_generator():
         values(model.generator_average.weights), expected, strict=True
     ):
         np.testing.assert_allclose(found, value, atol=1e-5)
-    drawn = model.generate(4, labels=[0, 1, 2, 0], seed=3)
+    drawn = model.generate(4, [0, 1, 2, 0], seed=3)
     inputs = [model.sample_latents(4, seed=3), CONDITION[[0, 1, 2, 0]]]
     of_average = checks.numpy_of(model.generator_average(inputs))
     np.testing.assert_allclose(drawn, of_average, atol=1e-5)
@@ -276,7 +277,7 @@ def test_fit_is_a_loop_of_steps(jit_compile, monkeypatch):
     step = stepper(one)
     for half in (slice(6), slice(6, 12)):
         step(((x[half], labels[half]),))
-    logs = other.fit((x, labels), batch_size=6, shuffle=False, verbose=0).history
+    logs = other.fit(x, labels, batch_size=6, shuffle=False, verbose=0).history
     assert set(logs) == {"discriminator_loss", "generator_loss"}
     for name, value in one.get_metrics_result().items():
         np.testing.assert_allclose(logs[name], value, rtol=1e-4)
@@ -292,7 +293,7 @@ def test_a_loaded_model_goes_on_where_it_was(tmp_path, eagerly):
     x = images(12), np.tile(LABELS, 2)
     model = small()
     model.compile()
-    model.fit(x, batch_size=6, shuffle=False, verbose=0)
+    model.fit(*x, batch_size=6, shuffle=False, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     labels = np.array([2, 0, 1])
@@ -301,7 +302,7 @@ def test_a_loaded_model_goes_on_where_it_was(tmp_path, eagerly):
     )
     assert int(loaded.optimizer.iterations) == 2
     logs = [
-        m.fit(x, batch_size=6, shuffle=False, epochs=2, verbose=0).history
+        m.fit(*x, batch_size=6, shuffle=False, epochs=2, verbose=0).history
         for m in (model, loaded)
     ]
     for name in logs[0]:
@@ -318,7 +319,7 @@ def test_mixed_precision_trains(dtype_policy, tmp_path):
     model.compile()
     before = values(model.trainable_variables)
     # The first steps of float16 are left out, until its loss scale has come down.
-    logs = model.fit((images(), LABELS), batch_size=6, epochs=12, verbose=0).history
+    logs = model.fit(images(), LABELS, batch_size=6, epochs=12, verbose=0).history
     assert np.all(np.isfinite(logs["discriminator_loss"]))
     for old, new in zip(before, values(model.trainable_variables), strict=True):
         assert np.all(np.isfinite(new)) and np.any(old != new)
@@ -507,32 +508,40 @@ def test_bad_training():
     model.compile()
     nan = images()
     nan[0, 0] = np.nan
-    for x, words in (
-        ((nan, LABELS), "NaN"),
-        ((images(shape=(8, 8, 2)), LABELS), "shape"),
-        ((images(), LABELS + 1), "labels from 0 to 2"),
-        ((images(), LABELS[:3]), "6 labels"),
-        (images(), "labels exactly where"),
+    for x, labels, words in (
+        (nan, LABELS, "NaN"),
+        (images(shape=(8, 8, 2)), LABELS, "shape"),
+        (images(), LABELS + 1, "labels from 0 to 2"),
+        (images(), LABELS[:3], "6 labels"),
+        (images(), None, "class of each image"),
     ):
         with pytest.raises(ValueError, match=words):
-            model.fit(x, verbose=0)
-    with pytest.raises(ValueError, match="no validation"):
-        model.fit((images(), LABELS), validation_split=0.1)
+            model.fit(x, labels, verbose=0)
+    for arguments in (
+        {"validation_split": 0.1},
+        {"validation_data": (images(), LABELS)},
+    ):
+        with pytest.raises(ValueError, match="no evaluation or validation data"):
+            model.fit(images(), LABELS, **arguments)
+    with pytest.raises(ValueError, match="no evaluation or validation data"):
+        model.evaluate(images(), LABELS)
+    with pytest.raises(ValueError, match="sample_weight=None"):
+        model.fit(images(), LABELS, sample_weight=np.ones(6))
     if keras.backend.backend() == "torch":
         with pytest.raises(ValueError, match="torch backend"):
-            model.fit((images(), LABELS), verbose=0)
+            model.fit(images(), LABELS, verbose=0)
 
 
 def test_bad_generation():
     model = small()
     for labels in ([0, 3], [0, -1], [0], [0.0, 1.0], None):
-        with pytest.raises(ValueError, match="labels"):
+        with pytest.raises(ValueError, match=r"labels|class of each image"):
             model.generate(2, labels)
     with pytest.raises(ValueError, match="n=0"):
         model.generate(0, [])
     with pytest.raises(ValueError, match=r"\(n, 5\)"):
         model.generate_from(np.zeros((2, 4), "float32"), [0, 1])
-    with pytest.raises(ValueError, match="num_classes=None"):
+    with pytest.raises(ValueError, match="has no classes"):
         SelfAttentionGAN(num_classes=None).generate(2, [0, 1])
     with pytest.raises(ValueError, match="attention='residual'"):
         small(attention="residual").attention_maps(np.zeros((2, 5)), [0, 1])

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from tfattn._typing import Tensor
+
 # Largest changes each way: radians, log of a factor, shares of the size.
 ROTATION = math.radians(6)
 LOG_ZOOM = 0.08
@@ -15,7 +17,7 @@ BRIGHTNESS = 0.05
 MIXTURE = 0.9
 
 
-def augmented(x, seed):
+def augmented(x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
     """Images, each moved, lit and mixed with another one by chance.
 
     1. half of them mirrored; turned, zoomed and shifted about the middle, all in one

@@ -1,8 +1,11 @@
 """A conditional variational autoencoder that draws the hidden part of an image."""
 
+from typing import Any, Literal
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfattn._checks import (
     check_integer,
@@ -11,13 +14,15 @@ from tfattn._checks import (
     checked_images,
     checked_partly_visible,
 )
+from tfattn._typing import Tensor
 from tfattn.data import masks
 from tfattn.densities import (
     discretised_logistic_log_density,
     gaussian_log_density,
 )
-from tfattn.models.base import ConditionalImageModel
-from tfattn.models.completion.adversarial import CompletionTraining
+from tfattn.models.attention import check_attention
+from tfattn.models.base import binary_draw, weighted_mean
+from tfattn.models.completion.adversarial import AdversarialCompletion, composite
 from tfattn.models.completion.augmentation import augmented
 from tfattn.models.completion.networks import (
     build_decoder,
@@ -27,7 +32,6 @@ from tfattn.models.completion.networks import (
 from tfattn.models.gan.networks import build_discriminator
 from tfattn.models.importance_weighting import bounds
 
-ATTENTIONS = ("self", "residual", "uniform", None)
 # Of a pixel's logistic distribution. The least is about half a grey level; at the most
 # black and white, with all beyond them, have a probability of about one half.
 LEAST_LOG_SCALE = -6.0
@@ -47,7 +51,7 @@ DISCRIMINATOR_WIDTH = 16
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class CompletionVAE(ConditionalImageModel, CompletionTraining):
+class CompletionVAE(AdversarialCompletion):
     """Draws the hidden part of an image from the visible one, differently each time.
 
     With x an image, m the mask of its visible pixels, v = x ⊙ m and z a latent vector:
@@ -61,11 +65,12 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
     4. evidence lower bound on log p(hidden pixels | v, m) =
        Σ_hidden log p(x_i|z, v, m) + log p(z|v, m) − log q(z|x, m), in nats per image
 
-    Training maximises the bound by plain `fit(x)`: masks are drawn anew in each step,
-    half of an image, its centre, a rectangle or strokes, see `tfattn.data.masks`; or by
-    `fit((x, visible))` for masks of one's own. With `adversarial=True` a
-    discriminator tells completions, drawn by way of the prior, from images; its hinge
-    loss and the completions' are added, and training runs on TensorFlow and JAX.
+    Training maximises the bound. `fit(x)` samples masks anew in each step: half of an
+    image, its centre, a rectangle or strokes, see `tfattn.data.masks`.
+    `fit(x, visible)` takes your own masks. With `adversarial=True`, a discriminator
+    learns to tell completions, sampled from the prior, from images, and the bound's
+    loss gets a term for deceiving it; this training runs on TensorFlow and JAX. Metrics
+    of `compile` compare images with their completions.
 
     Source: Sohn et al., *Learning Structured Output Representation using Deep
     Conditional Generative Models*, NeurIPS 2015, equation 4; Zhang et al.,
@@ -95,28 +100,31 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
             (n, h, w, 1), 1 where visible).
 
     Output:
-        Dictionary of `reconstruction` = −Σ_hidden log p(x_i|z, v, m) and `kl` =
-        log q(z|x, m) − log p(z|v, m) at a drawn z, both (n,), in nats.
+        Dictionary of `images` and their `completions` (n, h, w, c), and of
+        `reconstruction` = −Σ_hidden log p(x_i|z, v, m) and `kl` = log q(z|x, m) −
+        log p(z|v, m) at a sampled z, both (n,), in nats.
 
     Raises:
         ValueError: For an argument outside the ranges above.
     """
 
+    ATTENTIONS = ("self", "residual", "uniform", None)
+
     def __init__(
         self,
-        image_shape=(64, 64, 1),
-        latent_dim=8,
-        attention="self",
-        adversarial=False,
-        levels=256,
-        width=16,
-        gate=False,
-        dropout=0.1,
-        augment=False,
-        adversarial_weight=100.0,
-        seed=0,
-        **kwargs,
-    ):
+        image_shape: tuple[int, int, int] = (64, 64, 1),
+        latent_dim: int = 8,
+        attention: Literal["self", "residual", "uniform"] | None = "self",
+        adversarial: bool = False,
+        levels: int = 256,
+        width: int = 16,
+        gate: bool = False,
+        dropout: float = 0.1,
+        augment: bool = False,
+        adversarial_weight: float = 100.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(image_shape, None, seed, divisor=1, **kwargs)
         if min(self.image_shape[:2]) < 8:
             raise ValueError(
@@ -128,11 +136,7 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
         check_integer("width", width, least=8)
         if width % 2:
             raise ValueError(f"Expected `width` to be even. Received: width={width}")
-        if attention not in ATTENTIONS:
-            raise ValueError(
-                f"Expected attention in {list(ATTENTIONS)}. "
-                f"Received: attention={attention!r}"
-            )
+        check_attention(attention, self.ATTENTIONS)
         if adversarial and any(size % 4 for size in self.image_shape[:2]):
             raise ValueError(
                 "The discriminator expects height and width divisible by 4. "
@@ -168,12 +172,12 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
         names = ["reconstruction", "kl"]
         if adversarial:
             names += ["discriminator_loss", "generator_loss"]
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.trackers = [keras.metrics.Mean(name=name) for name in names]
         self.built = True
 
     # --- the bound ------------------------------------------------------------
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         x, visible = self._drawn(inputs, training)
         noise = keras.random.normal(
             (ops.shape(x)[0], self.latent_dim), seed=self.seed_generator
@@ -188,9 +192,7 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
         if training and self.augment:
             x = augmented(x, self.seed_generator)
         if self.levels == 2:
-            # A draw leaves 0 and 1 as they are: uniform numbers lie in [0, 1).
-            draw = keras.random.uniform(ops.shape(x), seed=self.seed_generator)
-            x = ops.cast(draw < x, "float32")
+            x = binary_draw(x, self.seed_generator)
         if visible is None:
             visible = self._drawn_masks(ops.shape(x)[0])
         return x, ops.cast(visible, "float32")
@@ -198,25 +200,27 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
     def _drawn_masks(self, n):
         numbers = keras.random.uniform((n, masks.NUM_NUMBERS), seed=self.seed_generator)
         chosen = keras.random.uniform((n, 1, 1), seed=self.seed_generator)
-        visible, upper = 0.0, 0.0
+        visible, upper = ops.zeros((), "float32"), 0.0
         for name, share in TRAINING_SHARES.items():
             lower, upper = upper, upper + share
             here = ops.cast((chosen >= lower) & (chosen < upper), "float32")
-            visible += here * masks.visible_from(name, numbers, self.image_shape[:2])
+            shown = masks.visible_from(name, numbers, self.image_shape[:2])
+            visible = visible + here * shown  # not in place: torch would keep the shape
         return visible[..., None]
 
-    def _terms(self, x, visible, noise, of_prior, training=False):
+    def _terms(self, x, visible, noise, of_prior, training: bool | None = False):
         mean, log_variance = self.posterior([x, visible], training=training)
         z = mean + ops.exp(0.5 * log_variance) * noise
+        pixels = self._pixels(z, of_prior[2:], training)
         return {
-            "reconstruction": -self._hidden_log_density(
-                x, visible, self._pixels(z, of_prior[2:], training)
-            ),
+            "images": x,
+            "completions": composite(x, visible, self._expected(pixels)),
+            "reconstruction": -self._hidden_log_density(x, visible, pixels),
             "kl": gaussian_log_density(noise, log_variance)
             - _gaussian_log_density_at(z, *of_prior[:2]),
         }
 
-    def _pixels(self, z, features, training=False):
+    def _pixels(self, z, features, training: bool | None = False):
         """Mean in [0, 1] and log-scale of each pixel, both (n, h, w, c)."""
         logits, log_scales = self.decoder([z, *features], training=training)
         span = LOG_SCALE_AT_START - LEAST_LOG_SCALE
@@ -236,41 +240,49 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
         return ops.sum((1 - visible) * log_density, axis=(-3, -2, -1))
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        for name, term in y_pred.items():
-            self.trackers[name].update_state(term)
-        return ops.mean(y_pred["reconstruction"] + y_pred["kl"])
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        terms = y_pred["reconstruction"], y_pred["kl"]
+        for tracker, term in zip(self.trackers[:2], terms, strict=True):
+            tracker.update_state(term, sample_weight)
+        return weighted_mean(sum(terms), sample_weight)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return self.get_metrics_result()
+    def _compared(self, x, y_pred):
+        return y_pred["images"], y_pred["completions"]
 
-    @property
-    def metrics(self):
-        trackers = list(self.trackers.values())
-        if self.adversarial:
-            return trackers
-        return [*(m for m in super().metrics if m not in trackers), *trackers]
+    # The condition of this model is its mask.
+    def _checked_condition(self, condition, n):
+        if condition is None:
+            return None
+        visible = checked_partly_visible(condition, n, self.image_shape)
+        return visible.astype("float32")
 
-    def _training_inputs(self, x, visible):
-        checked_images(x, self.image_shape)
-        if visible is None:
-            return x
-        visible = checked_partly_visible(visible, len(x), self.image_shape)
-        return x, visible.astype("float32")
+    def _converted_in_graph(self, y):
+        if y is None:
+            return None
+        import tensorflow as tf
+
+        visible = tf.cast(y, "float32")
+        return tf.reshape(visible, (-1, *self.image_shape[:2], 1))
 
     # --- using a trained model ------------------------------------------------
 
     def complete(
         self,
-        images,
-        visible,
-        num_samples=1,
-        seed=None,
-        temperature=1.0,
-        batch_size=160,
-    ):
-        """Draws the hidden pixels of images.
+        images: ArrayLike,
+        visible: ArrayLike,
+        *,
+        num_samples: int = 1,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        batch_size: int = 160,
+    ) -> np.ndarray:
+        """Samples the hidden pixels of images.
 
         A completion holds each pixel's mean level at a drawn z, with two levels the
         probability of white; noise that z does not speak of is not drawn.
@@ -281,8 +293,8 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
             visible: Boolean array (h, w) or (n, h, w), `True` where a pixel is known;
                 each image needs both kinds.
             num_samples: Completions of each image.
-            seed: Integer; the same seed gives the same completions.
             temperature: Factor on the standard deviation of z.
+            seed: Integer; the same seed gives the same completions.
             batch_size: Completions computed at once.
 
         Returns:
@@ -296,7 +308,7 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
         """
         check_integer("num_samples", num_samples, least=1)
         check_temperature(temperature)
-        images, visible = self._checked(images, visible)
+        images, visible = self._checked_pair(images, visible)
         noise = temperature * keras.random.normal(
             (len(images), num_samples, self.latent_dim), seed=seed
         )
@@ -306,7 +318,14 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
 
         return self._completions(images, visible, num_samples, drawn, batch_size)
 
-    def complete_from(self, z, images, visible, batch_size=160):
+    def complete_from(
+        self,
+        z: Tensor,
+        images: ArrayLike,
+        visible: ArrayLike,
+        *,
+        batch_size: int = 160,
+    ) -> np.ndarray:
         """Completions at given latents.
 
         Args:
@@ -321,7 +340,7 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
         Raises:
             ValueError: As for `complete`, and for latents of another shape.
         """
-        images, visible = self._checked(images, visible)
+        images, visible = self._checked_pair(images, visible)
         z = ops.convert_to_tensor(z, "float32")
         if len(z.shape) != 3 or (z.shape[0], z.shape[2]) != (
             len(images),
@@ -357,17 +376,21 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
             )
         return np.where(visible[:, None] == 1, images[:, None], completions)
 
-    def encode_visible(self, images, visible):
+    def encode_visible(
+        self, images: ArrayLike, visible: ArrayLike
+    ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of p(z|v, m), each (n, latent_dim)."""
-        mean, log_variance, *_ = self._encode_visible(*self._checked(images, visible))
+        mean, log_variance, *_ = self._encode_visible(
+            *self._checked_pair(images, visible)
+        )
         return mean, log_variance
 
-    def encode(self, images, visible):
+    def encode(self, images: ArrayLike, visible: ArrayLike) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x, m), each (n, latent_dim)."""
-        images, visible = self._checked(images, visible)
-        return self.posterior([ops.convert_to_tensor(p) for p in (images, visible)])
+        pair = self._checked_pair(images, visible)
+        return self.posterior([ops.convert_to_tensor(part) for part in pair])
 
-    def attention_maps(self, images, visible):
+    def attention_maps(self, images: ArrayLike, visible: ArrayLike) -> np.ndarray:
         """Where the decoder looks while it draws, at the prior's mean.
 
         Args:
@@ -386,14 +409,14 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
                 "Maps exist for attention='self'. Received: a model with "
                 f"attention={self.attention!r}"
             )
-        images, visible = self._checked(images, visible)
+        images, visible = self._checked_pair(images, visible)
         mean, _, *features = self._encode_visible(images, visible)
         attention = self.decoder.get_layer("decoder_attention")
         below = keras.Model(self.decoder.inputs, attention.input)
         _, maps = attention(below([mean, *features]), return_attention_scores=True)
         return ops.convert_to_numpy(maps)
 
-    def gammas(self):
+    def gammas(self) -> dict[str, float]:
         """γ of the attention layer of each network that has one, by network's name."""
         found = {}
         for network in (self.posterior, self.prior, self.decoder):
@@ -403,7 +426,7 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
                 found[network.name] = float(ops.convert_to_numpy(layer.gamma))
         return found
 
-    def _checked(self, images, visible):
+    def _checked_pair(self, images, visible) -> tuple[np.ndarray, np.ndarray]:
         """Images, and their mask (n, h, w, 1) of zeros and ones, as float32 arrays."""
         images = checked_images(images, self.image_shape)
         visible = checked_partly_visible(visible, len(images), self.image_shape)
@@ -415,7 +438,15 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
 
     # --- measuring a trained model --------------------------------------------
 
-    def elbo(self, images, visible, num_samples=1, seed=0, batch_size=160):
+    def elbo(
+        self,
+        images: ArrayLike,
+        visible: ArrayLike,
+        *,
+        num_samples: int = 1,
+        seed: int = 0,
+        batch_size: int = 160,
+    ) -> np.ndarray:
         """Evidence lower bound on log p(hidden | visible), one value for each image.
 
         Args:
@@ -433,17 +464,25 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
         """
         return self._bounds(images, visible, num_samples, seed, batch_size)[0]
 
-    def log_likelihood(self, images, visible, num_samples=1000, seed=0, batch_size=160):
+    def log_likelihood_bound(
+        self,
+        images: ArrayLike,
+        visible: ArrayLike,
+        *,
+        num_samples: int = 1000,
+        seed: int = 0,
+        batch_size: int = 160,
+    ) -> np.ndarray:
         """Importance-weighted bound on log p(hidden | visible), otherwise as `elbo`.
 
         It rises with `num_samples` towards the log-likelihood, see
-        `AttentionVAE.log_likelihood`.
+        `AttentionVAE.log_likelihood_bound`.
         """
         return self._bounds(images, visible, num_samples, seed, batch_size)[1]
 
     def _bounds(self, images, visible, num_samples, seed, batch_size):
         check_integer("num_samples", num_samples, least=1)
-        images, visible = self._checked(images, visible)
+        images, visible = self._checked_pair(images, visible)
         return bounds(
             self._log_weights,
             self.posterior,
@@ -472,7 +511,7 @@ class CompletionVAE(ConditionalImageModel, CompletionTraining):
             - gaussian_log_density(noise, log_variance)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             **super().get_config(),
             "latent_dim": self.latent_dim,

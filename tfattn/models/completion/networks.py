@@ -4,7 +4,8 @@ import keras
 from keras import layers
 
 from tfattn.layers import AttentionGate, DepthToSpace
-from tfattn.models.vae.networks import ATTENTION_LAYERS, residual_block
+from tfattn.models.attention import attention_layer
+from tfattn.models.vae.networks import residual_block
 
 # Channels of the features on both sides of a vector.
 BOTTLENECK = 16
@@ -12,13 +13,27 @@ BOTTLENECK = 16
 CODE_DIM = 128
 
 
-def build_posterior(image_shape, latent_dim, width, attention, dropout, seed):
+def build_posterior(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    width: int,
+    attention: str | None,
+    dropout: float,
+    seed: int,
+) -> keras.Model:
     """Whole images and the mask of visible pixels to mean and log-variance."""
     inputs, x, _, _ = _trunk(image_shape, width, attention, dropout, seed)
     return keras.Model(inputs, _gaussian(x, latent_dim), name="posterior")
 
 
-def build_prior(image_shape, latent_dim, width, attention, dropout, seed):
+def build_prior(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    width: int,
+    attention: str | None,
+    dropout: float,
+    seed: int,
+) -> keras.Model:
     """Visible parts and their mask to mean, log-variance, code and features.
 
     The features are (h/2, w/2, width) and (h/4, w/4, 2·width), odd sizes rounded up.
@@ -29,7 +44,15 @@ def build_prior(image_shape, latent_dim, width, attention, dropout, seed):
     return keras.Model(inputs, outputs, name="prior")
 
 
-def build_decoder(image_shape, latent_dim, width, attention, gate, dropout, seed):
+def build_decoder(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    width: int,
+    attention: str | None,
+    gate: bool,
+    dropout: float,
+    seed: int,
+) -> keras.Model:
     """Latents and what the prior gives beside them to each pixel's two numbers."""
     h, w, channels = image_shape
     half, quarter = (tuple(-(-size // d) for size in (h, w)) for d in (2, 4))
@@ -42,7 +65,7 @@ def build_decoder(image_shape, latent_dim, width, attention, gate, dropout, seed
     x = layers.Reshape((*quarter, BOTTLENECK))(x)
     x = layers.Concatenate()([x, coarse])
     x = residual_block(layers.Conv2D(2 * width, 3, padding="same")(x))
-    x = ATTENTION_LAYERS[attention](1, "decoder_attention")(x)
+    x = attention_layer(attention, "decoder_attention")(x)
     x = _upsampled(layers.Activation("silu")(residual_block(x)), width, half)
     x = layers.Concatenate()([x, fine])
     x = residual_block(layers.Conv2D(width, 3, padding="same")(x))
@@ -67,7 +90,7 @@ def _trunk(image_shape, width, attention, dropout, seed):
     fine = residual_block(layers.Conv2D(width, 5, strides=2, padding="same")(x))
     x = layers.Activation("silu")(fine)
     x = residual_block(layers.Conv2D(2 * width, 3, strides=2, padding="same")(x))
-    x = ATTENTION_LAYERS[attention](1, "encoder_attention")(x)
+    x = attention_layer(attention, "encoder_attention")(x)
     coarse = residual_block(x)
     x = layers.Conv2D(BOTTLENECK, 1)(layers.Activation("silu")(coarse))
     x = layers.Flatten()(layers.Activation("silu")(x))

@@ -1,17 +1,21 @@
 """A generative adversarial network with self-attention."""
 
+from typing import Any, Literal, NoReturn
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfattn._checks import check_integer, check_share, check_temperature, checked_images
-from tfattn.models.adversarial import AdversarialModel, TwoTimeScaleOptimizer
-from tfattn.models.base import ConditionalImageModel
-from tfattn.models.gan.networks import ATTENTIONS, build_discriminator, build_generator
+from tfattn._typing import Tensor
+from tfattn.models.adversarial import AdversarialModel, loss_cotangent
+from tfattn.models.attention import check_attention
+from tfattn.models.gan.networks import build_discriminator, build_generator
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
+class SelfAttentionGAN(AdversarialModel):
     """Residual generator and discriminator with attention at half the image's size.
 
     With x an image, z a standard normal latent vector and y an optional class:
@@ -28,8 +32,9 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
     Kernels of both networks are divided by their spectral norm, whose estimate moves
     once in a step. An exponential moving average of the generator draws the images.
 
-    Training is plain `fit(x)`, or `fit((x, labels))` with classes, x in [0, 1], after
-    `compile()`, on TensorFlow and JAX.
+    After `compile()`, training is `fit(x)`, or with classes `fit(x, labels)`, with x in
+    [0, 1], on TensorFlow and JAX. Metrics of `compile` get the real and the generated
+    images of each step.
 
     Source: Zhang et al., *Self-Attention Generative Adversarial Networks*,
     arXiv:1805.08318, equation 4; Miyato & Koyama, *cGANs with Projection
@@ -59,26 +64,25 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         ValueError: For an argument outside the ranges above.
     """
 
+    # "gate" belongs to the generator alone.
+    ATTENTIONS = ("self", "gate", "residual", "uniform", None)
+
     def __init__(
         self,
-        image_shape=(28, 28, 1),
-        latent_dim=128,
-        num_classes=None,
-        attention="self",
-        width=32,
-        spectral_norm=True,
-        ema_decay=0.999,
-        seed=0,
-        **kwargs,
-    ):
+        image_shape: tuple[int, int, int] = (28, 28, 1),
+        latent_dim: int = 128,
+        num_classes: int | None = None,
+        attention: Literal["self", "gate", "residual", "uniform"] | None = "self",
+        width: int = 32,
+        spectral_norm: bool = True,
+        ema_decay: float = 0.999,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
         check_integer("latent_dim", latent_dim, least=1)
         check_integer("width", width, least=8)
-        if attention not in ATTENTIONS:
-            raise ValueError(
-                f"Expected attention in {list(ATTENTIONS)}. "
-                f"Received: attention={attention!r}"
-            )
+        check_attention(attention, self.ATTENTIONS)
         check_share("ema_decay", ema_decay)
         self.latent_dim = latent_dim
         self.attention = attention
@@ -98,45 +102,41 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
             )
         self.generator_average.set_weights(self.generator.get_weights())
         self.generator_average.trainable = False
-        self.discriminator_loss_tracker = keras.metrics.Mean(name="discriminator_loss")
-        self.generator_loss_tracker = keras.metrics.Mean(name="generator_loss")
+        self.trackers = [
+            keras.metrics.Mean(name=f"{name}_loss")
+            for name in ("discriminator", "generator")
+        ]
         self.built = True
 
     # --- training -------------------------------------------------------------
 
-    def compile(self, optimizer=None, **kwargs):
-        """`keras.Model.compile` with a `TwoTimeScaleOptimizer`, by default SAGAN's."""
-        if optimizer is None:
-            optimizer = TwoTimeScaleOptimizer()
-        if not isinstance(optimizer, TwoTimeScaleOptimizer):
-            raise ValueError(
-                "A GAN has two optimisers. Expected optimizer to be a "
-                f"TwoTimeScaleOptimizer. Received: optimizer={optimizer!r}"
-            )
-        if self.dtype_policy.name == "mixed_float16":
-            optimizer.scale_losses()
-        super().compile(optimizer, auto_scale_loss=False, **kwargs)
-        optimizer.build_both(
-            self.generator.trainable_variables, self.discriminator.trainable_variables
+    def generator_variables(self) -> list[keras.Variable]:
+        """The trainable variables of the generator."""
+        return self.generator.trainable_variables
+
+    def fit(
+        self,
+        x: Any = None,
+        y: ArrayLike | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit` without validation, for which see `evaluate`."""
+        if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
+            self.evaluate()
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises `ValueError`: a GAN has no loss that measures its images."""
+        raise ValueError(
+            "A GAN's losses say nothing about its images. Expected no evaluation or "
+            "validation data; to measure what the GAN generates, use tfattn.evaluation."
         )
 
-    def compile_from_config(self, config):
-        config = keras.saving.deserialize_keras_object(config)
-        self.compile(config["optimizer"], jit_compile=config["jit_compile"])
-
-    def fit(self, x=None, *args, **kwargs):
-        """`keras.Model.fit` without validation; arrays are checked before it starts."""
-        if "validation_data" in kwargs or "validation_split" in kwargs:
-            raise ValueError(
-                "A GAN's losses say nothing of its images. Expected no validation "
-                "data; measure what it generates by tfattn.evaluation."
-            )
-        return super().fit(x, *args, **kwargs)
-
-    def adversarial_step(self, data):
+    def adversarial_step(self, data: Any) -> None:
         """One step of the discriminator, one of the generator, and the average's."""
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        x, condition = self._split(x)
+        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, condition = self._split(inputs)
         x = ops.cast(x, "float32")
         latents = keras.random.normal(
             (ops.shape(x)[0], self.latent_dim), seed=self.seed_generator
@@ -144,21 +144,16 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         # The generator's pass is kept for its own gradient, which comes last.
         generated, generator_gradients = self.pullback(
             lambda: self.generator([latents, *condition], training=True),
-            self.generator.trainable_variables,
+            self.generator_variables(),
         )
-        self._discriminator_step(x, generated, condition)
-        self._generator_step(generated, generator_gradients, condition)
+        losses = [
+            self.discriminator_step(x, generated, condition),
+            self._generator_step(generated, generator_gradients, condition),
+        ]
         self._average_step()
-
-    def _discriminator_step(self, x, generated, condition):
-        variables = self.discriminator.trainable_variables
-        optimizer = self.optimizer.discriminator
-        loss, gradients = self.pullback(
-            lambda: self._discriminator_loss(x, generated, condition), variables
-        )
-        found, _ = gradients(_loss_cotangent(optimizer))
-        self.apply_gradients(optimizer, found, variables)
-        self.discriminator_loss_tracker.update_state(loss)
+        for tracker, loss in zip(self.trackers, losses, strict=True):
+            tracker.update_state(loss)
+        self.compute_metrics(inputs, None, {"real": x, "generated": generated})
 
     def _generator_step(self, generated, generator_gradients, condition):
         optimizer = self.optimizer.generator
@@ -170,11 +165,10 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
             [],
             generated,
         )
-        _, (d_generated,) = gradients(_loss_cotangent(optimizer))
+        _, (d_generated,) = gradients(loss_cotangent(optimizer))
         found, _ = generator_gradients(d_generated)
-        variables = self.generator.trainable_variables
-        self.apply_gradients(optimizer, found, variables)
-        self.generator_loss_tracker.update_state(loss)
+        self.apply_gradients(optimizer, found, self.generator_variables())
+        return loss
 
     def _average_step(self):
         step = ops.cast(self.optimizer.iterations, "float32")
@@ -184,71 +178,67 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
         ):
             average.assign(current + decay * (average - current))
 
-    def _discriminator_loss(self, x, generated, condition):
-        # In one pass, real and generated images meet the same weights.
-        images = ops.concatenate([x, generated])
-        condition = [ops.concatenate([c, c]) for c in condition]
-        scores = self.discriminator([images, *condition], training=True)
-        real, fake = ops.split(scores, 2)
-        return self.discriminator_loss(real, fake)
-
-    def discriminator_loss(self, real_scores, fake_scores):
-        """Hinge loss of scores (n, 1) of real and of generated images: a scalar."""
-        return ops.mean(ops.relu(1 - real_scores)) + ops.mean(ops.relu(1 + fake_scores))
-
-    def generator_loss(self, fake_scores):
-        """Loss of scores (n, 1) of generated images: a scalar."""
-        return -ops.mean(fake_scores)
-
-    @property
-    def metrics(self):
-        return [self.discriminator_loss_tracker, self.generator_loss_tracker]
+    def _compared(self, x, y_pred):
+        return y_pred["real"], y_pred["generated"]
 
     # --- using a trained model ------------------------------------------------
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         latents, condition = self._split(inputs)
         return self.generator_average([latents, *condition])
 
-    def sample_latents(self, n, seed=None, temperature=1.0):
-        """Draws n latents from N(0, temperature²·I): NumPy array (n, latent_dim)."""
+    def sample_latents(
+        self, n: int, *, temperature: float = 1.0, seed: int | None = None
+    ) -> np.ndarray:
+        """Samples n latents from N(0, temperature²·I): NumPy array (n, latent_dim)."""
         check_integer("n", n, least=1)
         check_temperature(temperature)
         latents = keras.random.normal((n, self.latent_dim), seed=seed)
         return ops.convert_to_numpy(temperature * latents)
 
-    def generate(self, n, labels=None, seed=None, temperature=1.0):
-        """Draws images from the average of the generator.
+    def generate(
+        self,
+        n: int,
+        condition: ArrayLike | None = None,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        """Generates images by the moving average of the generator.
 
         Args:
             n: Number of images.
-            labels: Classes (n,), for a model with classes.
-            seed: Integer; the same seed gives the same images.
+            condition: Classes (n,), for a model with classes.
             temperature: Scale of the latents. Below 1 images are more typical and vary
                 less, as with the truncation of Brock et al., arXiv:1809.11096,
                 section 3.1.
+            seed: Integer; the same seed gives the same images.
 
         Returns:
             NumPy array (n, h, w, c) in [0, 1].
 
         Raises:
-            ValueError: For labels out of range, missing, or without classes, or a
-                temperature of 0 or below.
+            ValueError: For a condition that does not fit the model, or a temperature
+                that is not above 0.
         """
-        latents = self.sample_latents(n, seed, temperature)
-        return self.generate_from(latents, labels)
+        latents = self.sample_latents(n, temperature=temperature, seed=seed)
+        return self.generate_from(latents, condition)
 
-    def generate_from(self, latents, labels=None):
+    def generate_from(
+        self, latents: Tensor, condition: ArrayLike | None = None
+    ) -> np.ndarray:
         """The images of given latents (n, latent_dim), otherwise as `generate`."""
-        inputs = self._generator_inputs(latents, labels)
+        inputs = self._generator_inputs(latents, condition)
         return self.generator_average.predict(inputs, batch_size=250, verbose=0)
 
-    def attention_maps(self, latents, labels=None):
+    def attention_maps(
+        self, latents: Tensor, condition: ArrayLike | None = None
+    ) -> np.ndarray:
         """Where the generator looks while it generates images.
 
         Args:
             latents: Latents (n, latent_dim).
-            labels: Classes (n,), for a model with classes.
+            condition: Classes (n,), for a model with classes.
 
         Returns:
             NumPy array: for `attention="self"` (n, h/2, w/2, h/4, w/4), whose last two
@@ -262,15 +252,17 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
                 "Maps exist for attention in ['self', 'gate']. Received: a model with "
                 f"attention={self.attention!r}"
             )
-        inputs = self._generator_inputs(latents, labels)
+        inputs = self._generator_inputs(latents, condition)
         return _attention_maps(self.generator_average, inputs)
 
-    def discriminator_attention_maps(self, x, labels=None):
+    def discriminator_attention_maps(
+        self, x: ArrayLike, condition: ArrayLike | None = None
+    ) -> np.ndarray:
         """Where the discriminator looks while it judges images.
 
         Args:
             x: Images (n, h, w, c) in [0, 1].
-            labels: Classes (n,), for a model with classes.
+            condition: Classes (n,), for a model with classes.
 
         Returns:
             NumPy array (n, h/2, w/2, h/4, w/4), whose last two axes sum to 1.
@@ -283,11 +275,12 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
                 "The discriminator has a map with attention='self'. Received: a model "
                 f"with attention={self.attention!r}"
             )
-        x = ops.convert_to_tensor(checked_images(x, self.image_shape))
-        inputs = [x, *self._condition(labels, len(x))]
+        x = checked_images(x, self.image_shape)
+        encoded = self._condition(condition, len(x))
+        inputs = [ops.convert_to_tensor(x), *encoded]
         return _attention_maps(self.discriminator, inputs)
 
-    def gammas(self):
+    def gammas(self) -> dict[str, float]:
         """γ of the attention layer of each network that has one, by network's name."""
         return {
             network.name: float(ops.convert_to_numpy(layer.gamma).squeeze())
@@ -295,7 +288,7 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
             if hasattr(layer := network.get_layer("attention"), "gamma")
         }
 
-    def largest_singular_values(self):
+    def largest_singular_values(self) -> dict[str, float]:
         """σ of each kernel before its normalisation, by network/layer, exact."""
         return {
             f"{network.name}/{layer.name}": float(
@@ -311,16 +304,16 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
             if hasattr(layer, "kernel")
         }
 
-    def _generator_inputs(self, latents, labels):
+    def _generator_inputs(self, latents, condition):
         if len(latents.shape) != 2 or latents.shape[1] != self.latent_dim:
             raise ValueError(
                 f"Expected latents of shape (n, {self.latent_dim}). "
                 f"Received: latents of shape {tuple(latents.shape)}"
             )
         latents = ops.convert_to_tensor(latents, "float32")
-        return [latents, *self._condition(labels, latents.shape[0])]
+        return [latents, *self._condition(condition, latents.shape[0])]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "latent_dim": self.latent_dim,
@@ -329,13 +322,6 @@ class SelfAttentionGAN(ConditionalImageModel, AdversarialModel):
             "spectral_norm": self.spectral_norm,
             "ema_decay": self.ema_decay,
         }
-
-
-def _loss_cotangent(optimizer):
-    """1, or the factor by which float16 training scales its loss."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return optimizer.scale_loss(ops.ones(()))
-    return ops.ones(())
 
 
 def _attention_maps(network, inputs):

@@ -1,25 +1,17 @@
 """The generator and the discriminator of `SelfAttentionGAN`."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
 from tfattn.layers import (
-    AttentionGate,
     ConditionalBatchNormalization,
-    ResidualBlock2D,
-    SelfAttention2D,
     SpectralConv2D,
     SpectralDense,
-    UniformAttention2D,
 )
+from tfattn.models.attention import attention_layer
 
-ATTENTION_LAYERS = {
-    "self": SelfAttention2D,
-    "residual": ResidualBlock2D,
-    "uniform": UniformAttention2D,
-}
-# "gate" belongs to the generator alone.
-ATTENTIONS = ("self", "gate", "residual", "uniform", None)
 # Of the generator's logits, which kernels of norm 1 alone would keep from black and
 # white.
 LOGIT_SCALE = 4.0
@@ -28,8 +20,14 @@ CLASS_SCALE = 4.0
 
 
 def build_generator(
-    image_shape, latent_dim, num_classes, width, attention, spectral_norm, name
-):
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    num_classes: int | None,
+    width: int,
+    attention: str | None,
+    spectral_norm: bool,
+    name: str,
+) -> keras.Model:
     """Latents, and one-hot classes if there are any, to images in [0, 1]."""
     h, w, channels = image_shape
     conv, dense = _kernel_layers(spectral_norm)
@@ -59,7 +57,9 @@ def build_generator(
     x = dense(h // 4 * (w // 4) * 2 * width)(x)
     x = layers.Reshape((h // 4, w // 4, 2 * width))(x)
     x = upsampling_block(x, 2 * width)  # (h/2, w/2, 2*width)
-    x = _attention(attention, spectral_norm)(x)
+    x = attention_layer(
+        attention, "attention", pool_size=2, spectral_norm=spectral_norm
+    )(x)
     x = upsampling_block(x, width)  # (h, w, width)
     x = conv(channels, 3, padding="same")(layers.ReLU()(normalise(x)))
     x = layers.Rescaling(LOGIT_SCALE)(x)
@@ -67,7 +67,13 @@ def build_generator(
     return keras.Model([latents, *classes], images, name=name)
 
 
-def build_discriminator(image_shape, num_classes, width, attention, spectral_norm):
+def build_discriminator(
+    image_shape: tuple[int, int, int],
+    num_classes: int | None,
+    width: int,
+    attention: str | None,
+    spectral_norm: bool,
+) -> keras.Model:
     """Images, and one-hot classes if there are any, to one score each."""
     h, w, _ = image_shape
     conv, dense = _kernel_layers(spectral_norm)
@@ -84,7 +90,12 @@ def build_discriminator(image_shape, num_classes, width, attention, spectral_nor
     x = layers.Rescaling(2.0, -1.0)(images)
     x = block(x, width, first=True)
     x = layers.AveragePooling2D(2)(x)  # (h/2, w/2, width)
-    x = _attention(None if attention == "gate" else attention, spectral_norm)(x)
+    x = attention_layer(
+        None if attention == "gate" else attention,
+        "attention",
+        pool_size=2,
+        spectral_norm=spectral_norm,
+    )(x)
     x = block(x, 2 * width)
     x = layers.AveragePooling2D(2)(x)  # (h/4, w/4, 2*width)
     x = block(x, 4 * width)
@@ -99,15 +110,7 @@ def build_discriminator(image_shape, num_classes, width, attention, spectral_nor
     return keras.Model([images, *classes], score, name="discriminator")
 
 
-def _kernel_layers(spectral_norm):
+def _kernel_layers(spectral_norm) -> tuple[Any, Any]:
     if spectral_norm:
         return SpectralConv2D, SpectralDense
     return layers.Conv2D, layers.Dense
-
-
-def _attention(kind, spectral_norm):
-    if kind is None:
-        return layers.Identity(name="attention")
-    if kind == "gate":
-        return AttentionGate(name="attention")
-    return ATTENTION_LAYERS[kind](spectral_norm=spectral_norm, name="attention")

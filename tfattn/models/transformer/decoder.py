@@ -1,11 +1,17 @@
 """The network of `ImageTransformer`: from tokens to the logits of their successors."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from keras import layers, ops
 
 from tfattn._checks import check_integer
+from tfattn._typing import Tensor
 from tfattn.layers import PositionalEncoding, TransformerDecoderLayer
 from tfattn.models.transformer.sampling import draw_tokens
+from tfattn.models.transformer.text_encoder import TextEncoder
+from tfattn.models.transformer.tokens import ImageTokens
 
 
 class TokenDecoder(layers.Layer):
@@ -39,21 +45,23 @@ class TokenDecoder(layers.Layer):
 
     def __init__(
         self,
-        tokens,
-        num_layers,
-        num_heads,
-        width,
-        dropout=0.0,
-        num_classes=None,
-        text_encoder=None,
-        **kwargs,
-    ):
+        tokens: ImageTokens,
+        num_layers: int,
+        num_heads: int,
+        width: int,
+        dropout: float = 0.0,
+        num_classes: int | None = None,
+        text_encoder: TextEncoder | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_integer("num_layers", num_layers, least=1)
         check_integer("width", width, least=1)
         self.tokens = tokens
         self.width = width
-        self.class_embedding = num_classes and layers.Embedding(num_classes, width)
+        self.class_embedding = (
+            layers.Embedding(num_classes, width) if num_classes else None
+        )
         self.text_encoder = text_encoder
         # For each kind of neighbour a table, in which the last number stands for none.
         num_neighbours = tokens.neighbours.shape[1]
@@ -69,7 +77,7 @@ class TokenDecoder(layers.Layer):
         # Densities are sums of many logarithms: never in half precision.
         self.head = layers.Dense(tokens.num_values, dtype="float32")
 
-    def build(self, tokens_shape, condition_shape=None):
+    def build(self, tokens_shape: Any, condition_shape: Any = None) -> None:
         shape, context_shape = (*tokens_shape, self.width), None
         self.token_embedding.build()
         if self.class_embedding:
@@ -83,14 +91,21 @@ class TokenDecoder(layers.Layer):
         self.norm.build(shape)
         self.head.build(shape)
 
-    def call(self, tokens, condition=None, training=None):
+    def call(
+        self,
+        tokens: Tensor,
+        condition: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
         context, mask = self._encode(condition, training)
         x = self._embed_all(tokens, condition)
         for layer in self.decoder_layers:
             x = layer(x, context, context_mask=mask, training=training)
         return self.head(self.norm(x))
 
-    def attention_maps(self, tokens, condition=None):
+    def attention_maps(
+        self, tokens: Tensor, condition: Tensor | None = None
+    ) -> list[list[Tensor]]:
         """Maps of the layers, see `TransformerDecoderLayer`: a pair for each."""
         context, mask = self._encode(condition)
         x = self._embed_all(tokens, condition)
@@ -102,7 +117,13 @@ class TokenDecoder(layers.Layer):
             maps.append(of_layer)
         return maps
 
-    def draw(self, uniform, temperature, given, condition=None):
+    def draw(
+        self,
+        uniform: Tensor,
+        temperature: Tensor,
+        given: Sequence[Tensor] | None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
         """A sequence (n, tokens) by `draw_tokens`, with the cache of each layer."""
         context, mask = self._encode(condition)
         n, length = ops.shape(uniform)
@@ -110,8 +131,10 @@ class TokenDecoder(layers.Layer):
         neighbours = ops.convert_to_tensor(self.tokens.neighbours)
 
         def next_logits(step, sequence, caches):
-            of_step = [ops.take(a, [step], axis=0) for a in (neighbours, positions)]
-            x = self._embed(sequence, *of_step, condition)
+            around, position = (
+                ops.take(a, [step], axis=0) for a in (neighbours, positions)
+            )
+            x = self._embed(sequence, around, position, condition)
             new_caches = []
             for layer, cache in zip(self.decoder_layers, caches, strict=True):
                 x, cache = layer(x, context_mask=mask, cache=cache, cache_index=step)
@@ -123,7 +146,13 @@ class TokenDecoder(layers.Layer):
         ]
         return self._draw_tokens(next_logits, caches, uniform, temperature, given)
 
-    def draw_without_cache(self, uniform, temperature, given, condition=None):
+    def draw_without_cache(
+        self,
+        uniform: Tensor,
+        temperature: Tensor,
+        given: Sequence[Tensor] | None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
         """The same, all logits computed again for each token."""
 
         def next_logits(step, sequence, state):

@@ -1,8 +1,12 @@
 """A Transformer over the tokens of an image, with an exact likelihood."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfattn._checks import (
     check_integer,
@@ -10,7 +14,8 @@ from tfattn._checks import (
     checked_images,
     checked_visible,
 )
-from tfattn.models.base import ConditionalImageModel
+from tfattn._typing import Tensor
+from tfattn.models.base import GenerativeModel, binary_draw, weighted_mean
 from tfattn.models.compiling import compiled
 from tfattn.models.transformer.decoder import TokenDecoder
 from tfattn.models.transformer.text_encoder import TextEncoder
@@ -20,7 +25,7 @@ CONDITIONS = (None, "class", "text")
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class ImageTransformer(ConditionalImageModel):
+class ImageTransformer(GenerativeModel):
     """Encoder and decoder that predict an image token by token.
 
     An image is a sequence of tokens t_1 … t_T, see `order` and `patch_size`. With y an
@@ -31,10 +36,11 @@ class ImageTransformer(ConditionalImageModel):
     2. the condition: a class's vector, or an encoder's outputs for the words of a text
     3. log p(x|y) = Σ_j log p(t_j | t_1 … t_{j−1}, y), exact
 
-    Training is plain `fit(x)`, or `fit((x, condition))`, x in [0, 1], after
-    `compile(optimizer)`: the loss is the mean of −log p(x|y), in nats per image. With
-    two levels a grey pixel is drawn anew in each step, white with probability its
-    value; with more it is rounded to the nearest level.
+    After `compile(optimizer)`, training is `fit(x)`, or `fit(x, condition)`, with x in
+    [0, 1]. The loss is the mean of −log p(x|y), in nats per image. With two levels,
+    grey pixels are probabilities, from which binary images are sampled anew in each
+    step; with more levels, each pixel is rounded to the nearest one. Metrics of
+    `compile` compare these images with each pixel's mean, given the tokens before it.
 
     Source: Parmar et al., *Image Transformer*, arXiv:1802.05751, section 3; Vaswani et
     al., arXiv:1706.03762, section 3, normalised before as in `TransformerDecoderLayer`.
@@ -62,7 +68,8 @@ class ImageTransformer(ConditionalImageModel):
             or words (n, max_words), see `TextEncoder`).
 
     Output:
-        Dictionary: `logits` (n, tokens, values) and `negative_log_likelihood` (n,).
+        Dictionary: `images` of the model's levels (n, h, w, c), `logits` (n, tokens,
+        values) and `negative_log_likelihood` (n,), in nats.
 
     Raises:
         ValueError: For an argument outside the ranges above, or one that `condition`
@@ -71,21 +78,21 @@ class ImageTransformer(ConditionalImageModel):
 
     def __init__(
         self,
-        image_shape=(28, 28, 1),
-        levels=2,
-        patch_size=(2, 2),
-        num_layers=4,
-        num_heads=2,
-        width=96,
-        condition=None,
-        num_classes=None,
-        vocabulary=None,
-        max_words=None,
-        order="raster",
-        dropout=0.0,
-        seed=0,
-        **kwargs,
-    ):
+        image_shape: tuple[int, int, int] = (28, 28, 1),
+        levels: int = 2,
+        patch_size: tuple[int, int] = (2, 2),
+        num_layers: int = 4,
+        num_heads: int = 2,
+        width: int = 96,
+        condition: Literal["class", "text"] | None = None,
+        num_classes: int | None = None,
+        vocabulary: Sequence[str] | None = None,
+        max_words: int | None = None,
+        order: Literal["raster", "coarse_to_fine"] = "raster",
+        dropout: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(image_shape, num_classes, seed, divisor=1, **kwargs)
         _check_condition(condition, num_classes, vocabulary, max_words)
         self.levels = levels
@@ -101,7 +108,7 @@ class ImageTransformer(ConditionalImageModel):
 
         with self._precision(self.dtype_policy):
             text_encoder = None
-            if condition == "text":
+            if vocabulary is not None and max_words is not None:
                 text_encoder = TextEncoder(
                     vocabulary, max_words, width, num_heads, dropout
                 )
@@ -116,6 +123,7 @@ class ImageTransformer(ConditionalImageModel):
             )
         words_shape = (None, max_words) if text_encoder else None
         self.network.build((None, self.tokens.num_tokens), words_shape)
+        self.trackers = []
         self._log_density = compiled(self, self._log_density_of_tokens)
         self._draw_with_cache, self._draw_without_cache = (
             compiled(self, draw, jit_compile=True)
@@ -125,33 +133,46 @@ class ImageTransformer(ConditionalImageModel):
 
     # --- the density ----------------------------------------------------------
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         x, condition = self._split(inputs)
-        x = ops.cast(x, "float32")
         if self.levels == 2:
-            # A draw leaves 0 and 1 as they are: uniform numbers lie in [0, 1).
-            x = keras.random.uniform(ops.shape(x), seed=self.seed_generator) < x
+            x = binary_draw(x, self.seed_generator)
         else:
-            x = ops.round(x * (self.levels - 1))
+            x = ops.round(ops.cast(x, "float32") * (self.levels - 1))
         tokens = self.tokens.from_levels(ops.cast(x, "int32"))
         logits = self.network(tokens, *condition, training=training)
-        log_density = _log_density(tokens, logits)
-        return {"logits": logits, "negative_log_likelihood": -log_density}
+        return {
+            "images": x / (self.levels - 1),
+            "logits": logits,
+            "negative_log_likelihood": -_log_density(tokens, logits),
+        }
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        return ops.mean(y_pred["negative_log_likelihood"])
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        return weighted_mean(y_pred["negative_log_likelihood"], sample_weight)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return self.get_metrics_result()
+    def _compared(self, x, y_pred):
+        means = self.tokens.mean_levels(ops.softmax(y_pred["logits"]))
+        return y_pred["images"], means / (self.levels - 1)
 
     def _log_density_of_tokens(self, tokens, *condition):
         return _log_density(tokens, self.network(tokens, *condition))
 
     # --- using a trained model ------------------------------------------------
 
-    def log_likelihood(self, x, condition=None, batch_size=100):
+    def log_likelihood(
+        self,
+        x: ArrayLike,
+        condition: Sequence[str] | ArrayLike | None = None,
+        *,
+        batch_size: int = 100,
+    ) -> np.ndarray:
         """log p(x), or log p(x|condition), exact.
 
         Args:
@@ -165,24 +186,26 @@ class ImageTransformer(ConditionalImageModel):
         Raises:
             ValueError: If x is not of the model's size or has other levels.
         """
-        tokens = self.tokens.from_levels(self._checked_levels(x))
-        condition = self._condition(condition, len(x))
+        levels = self._checked_levels(x)
+        tokens = self.tokens.from_levels(levels)
+        encoded = self._condition(condition, len(levels))
         parts = [
-            self._log_density(tokens[part], *_tensors(condition, part))
-            for part in _slices(len(x), batch_size)
+            self._log_density(tokens[part], *_tensors(encoded, part))
+            for part in _slices(len(levels), batch_size)
         ]
         return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
     def generate(
         self,
-        n,
-        condition=None,
-        temperature=1.0,
-        seed=None,
-        use_cache=True,
-        batch_size=100,
-    ):
-        """Draws images from the model, token by token.
+        n: int,
+        condition: Sequence[str] | ArrayLike | None = None,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        use_cache: bool = True,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """Generates images, token by token.
 
         Args:
             n: Number of images.
@@ -192,45 +215,47 @@ class ImageTransformer(ConditionalImageModel):
                 up to rounding.
             use_cache: Whether keys and values of earlier tokens are kept, or the whole
                 sequence is computed again for each token.
-            batch_size: Images at once.
+            batch_size: Images at once, at most. Smaller numbers are rounded up to a
+                power of 4, because each number is compiled anew.
 
         Returns:
             NumPy array (n, h, w, c) in [0, 1].
 
         Raises:
-            ValueError: For a condition that does not fit, or a temperature of 0 or
-                below.
+            ValueError: For a condition that does not fit the model, or a temperature
+                that is not above 0.
         """
         check_integer("n", n, least=1)
-        condition = self._condition(condition, n)
+        encoded = self._condition(condition, n)
         return self._draw_images(
-            n, condition, None, temperature, seed, use_cache, batch_size
+            n, encoded, None, temperature, seed, use_cache, batch_size
         )
 
     def complete(
         self,
-        x,
-        visible,
-        num_samples=1,
-        condition=None,
-        temperature=1.0,
-        seed=None,
-        batch_size=100,
-    ):
-        """Draws the hidden pixels of images from the model, given the visible ones.
+        images: ArrayLike,
+        visible: ArrayLike,
+        *,
+        condition: Sequence[str] | ArrayLike | None = None,
+        num_samples: int = 1,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """Samples the hidden pixels of images from the model, given the visible ones.
 
-        The draws are exact where all visible pixels precede all hidden ones in the
+        The samples are exact where all visible pixels precede all hidden ones in the
         model's order of tokens; within the one token where both meet, any may be
         visible. In raster order these are the upper rows of an image, in order coarse
-        to fine also each second, fourth, … pixel. Other sets are refused: the model
-        cannot draw a pixel given one that comes later.
+        to fine also each second, fourth, … pixel. Other sets raise `ValueError`,
+        because the model cannot sample a pixel given one that comes later.
 
         Args:
-            x: Images (n, h, w, c) in [0, 1], each pixel one of the model's levels;
-                hidden ones are of no account.
+            images: Images (n, h, w, c) in [0, 1], each pixel one of the model's levels.
+                Hidden pixels are ignored.
             visible: Boolean (h, w) or (n, h, w), the same for all channels.
-            num_samples: Number of completions of each image.
             condition: Classes (n,) or texts (n), for a model with a condition.
+            num_samples: Number of completions of each image.
             temperature, seed, batch_size: As in `generate`.
 
         Returns:
@@ -241,21 +266,23 @@ class ImageTransformer(ConditionalImageModel):
                 tokens does not allow.
         """
         check_integer("num_samples", num_samples, least=1)
-        n = len(x)
-        x = checked_images(x, self.image_shape)
+        images = checked_images(images, self.image_shape)
+        n = len(images)
         visible = checked_visible(visible, n, self.image_shape)
-        levels = self._checked_levels(np.where(visible, x, 0))
+        levels = self._checked_levels(np.where(visible, images, 0))
         given = self.tokens.given(levels, visible)
-        given, condition = (
+        given, encoded = (
             [np.repeat(a, num_samples, axis=0) for a in arrays]
             for arrays in (given, self._condition(condition, n))
         )
         drawn = self._draw_images(
-            n * num_samples, condition, given, temperature, seed, True, batch_size
+            n * num_samples, encoded, given, temperature, seed, True, batch_size
         )
         return drawn.reshape(n, num_samples, *self.image_shape)
 
-    def attention_maps(self, x, condition=None):
+    def attention_maps(
+        self, x: ArrayLike, condition: Sequence[str] | ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Where each token looks, while the model predicts given images.
 
         Args:
@@ -268,17 +295,11 @@ class ImageTransformer(ConditionalImageModel):
             i to the place where token i is predicted and its neighbours are read.
             Cross-attention (n, layers, heads, tokens, words), or `None` without a text.
         """
-        tokens = self.tokens.from_levels(self._checked_levels(x))
-        condition = self._condition(condition, len(x))
-        own, cross = (
-            None
-            if of_layers[0] is None
-            else ops.convert_to_numpy(ops.stack(of_layers, axis=1))
-            for of_layers in zip(
-                *self.network.attention_maps(tokens, *condition), strict=True
-            )
-        )
-        return own, cross
+        levels = self._checked_levels(x)
+        tokens = self.tokens.from_levels(levels)
+        encoded = self._condition(condition, len(levels))
+        own, cross = zip(*self.network.attention_maps(tokens, *encoded), strict=True)
+        return _stacked(own), None if cross[0] is None else _stacked(cross)
 
     # --- drawing --------------------------------------------------------------
 
@@ -289,44 +310,56 @@ class ImageTransformer(ConditionalImageModel):
         check_temperature(temperature)
         check_integer("batch_size", batch_size, least=1)
         # One uniform number for each token, whichever way its logits are computed.
-        uniform = keras.random.uniform((n, self.tokens.num_tokens), seed=seed)
+        uniform = ops.convert_to_numpy(
+            keras.random.uniform((n, self.tokens.num_tokens), seed=seed)
+        )
         draw = self._draw_with_cache if use_cache else self._draw_without_cache
         temperature = ops.convert_to_tensor(temperature, "float32")
         images = []
-        for part in _slices(n, batch_size):
+        size = _compiled_size(n, batch_size)
+        for part in _slices(n, size):
             tokens = draw(
-                uniform[part],
+                *_tensors([uniform], part, size),
                 temperature,
-                given and _tensors(given, part),
-                *_tensors(condition, part),
+                given and _tensors(given, part, size),
+                *_tensors(condition, part, size),
             )
             images.append(ops.convert_to_numpy(self.tokens.to_levels(tokens)))
-        return (np.concatenate(images) / (self.levels - 1)).astype("float32")
+        return (np.concatenate(images)[:n] / (self.levels - 1)).astype("float32")
 
     # --- checks ---------------------------------------------------------------
 
+    def _checked_condition(self, condition, n):
+        """Classes (n,), or words (n, max_words) as numbers; `None` without either."""
+        text_encoder = self.network.text_encoder
+        if text_encoder is None:
+            return super()._checked_condition(condition, n)
+        if condition is None or isinstance(condition, str) or len(condition) != n:
+            raise ValueError(
+                f"Expected {n} texts as the condition. Received: {condition!r:.60}"
+            )
+        return text_encoder.tokenize(condition)
+
+    def _converted_in_graph(self, y):
+        text_encoder = self.network.text_encoder
+        if text_encoder is None:
+            return y
+        import tensorflow as tf
+
+        words = tf.numpy_function(text_encoder.tokenize, [y], tf.int32)
+        return tf.ensure_shape(words, (None, self.max_words))
+
+    def _encoded(self, condition):
+        """Classes and words stay numbers: the network has a vector for each."""
+        return ops.cast(condition, "int32")
+
     def _split(self, inputs):
-        """The images, and their condition in a list, if any."""
         if self.condition is None:
             return inputs, []
         x, condition = inputs
-        return x, [condition]
+        return x, [self._encoded(condition)]
 
-    def _condition(self, condition, n):
-        """The checked condition as integers in a list, empty without one."""
-        if self.condition != "text":
-            labels = self._checked_labels(condition, n)
-            return [] if labels is None else [labels.astype("int32")]
-        if condition is None or isinstance(condition, str) or len(condition) != n:
-            raise ValueError(f"Expected {n} texts. Received: condition={condition!r}")
-        return [self.network.text_encoder.tokenize(condition)]
-
-    def _training_inputs(self, x, condition):
-        x = checked_images(x, self.image_shape)
-        condition = self._condition(condition, len(x))
-        return (x, *condition) if condition else x
-
-    def _checked_levels(self, x):
+    def _checked_levels(self, x) -> np.ndarray:
         """Images as integers from 0 to levels − 1."""
         x = checked_images(x, self.image_shape) * (self.levels - 1)
         levels = np.rint(x)
@@ -338,7 +371,7 @@ class ImageTransformer(ConditionalImageModel):
             )
         return levels.astype("int32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "levels": self.levels,
@@ -362,12 +395,35 @@ def _log_density(tokens, logits):
     )
 
 
+def _stacked(maps):
+    """The maps of the layers as one array (n, layers, ...)."""
+    return ops.convert_to_numpy(ops.stack(maps, axis=1))
+
+
 def _slices(n, batch_size):
     return [slice(start, start + batch_size) for start in range(0, n, batch_size)]
 
 
-def _tensors(arrays, part):
-    return [ops.convert_to_tensor(array[part]) for array in arrays]
+def _tensors(arrays, part, size=0):
+    """A part of the rows of arrays; its last row repeated up to a number of rows."""
+    parts = (array[part] for array in arrays)
+    return [
+        ops.convert_to_tensor(
+            np.concatenate([a, np.repeat(a[-1:], max(size - len(a), 0), axis=0)])
+        )
+        for a in parts
+    ]
+
+
+def _compiled_size(n, batch_size):
+    """How many of n images are drawn at once, at most `batch_size`: a power of 4.
+
+    Each number is compiled for several seconds, so there are few of them.
+    """
+    size = 1
+    while size < n:
+        size *= 4
+    return min(size, batch_size)
 
 
 def _check_condition(condition, num_classes, vocabulary, max_words):
@@ -382,7 +438,10 @@ def _check_condition(condition, num_classes, vocabulary, max_words):
         "vocabulary": vocabulary,
         "max_words": max_words,
     }
-    needed = {"class": ["num_classes"], "text": ["vocabulary", "max_words"]}
+    needed: dict[str | None, list[str]] = {
+        "class": ["num_classes"],
+        "text": ["vocabulary", "max_words"],
+    }
     found = [name for name, value in given.items() if value is not None]
     if found != needed.get(condition, []):
         raise ValueError(

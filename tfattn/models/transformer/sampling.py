@@ -1,10 +1,23 @@
 """Drawing a sequence of tokens, one after the other, in one compiled loop."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from keras import ops
 
+from tfattn._typing import Tensor
 
-def draw_tokens(next_logits, state, uniform, temperature, start, given, pixels):
+
+def draw_tokens(
+    next_logits: Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]],
+    state: Any,
+    uniform: Tensor,
+    temperature: Tensor,
+    start: int,
+    given: Sequence[Tensor] | None,
+    pixels: Tensor,
+) -> Tensor:
     """A sequence in which each token is drawn by its uniform number.
 
     Of the values of a token, numbered from 0, that one is drawn in whose part of [0, 1)

@@ -1,9 +1,14 @@
-"""Words to the vectors that a decoder looks at."""
+"""Words to the vectors that a decoder attends to."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from keras import layers, ops
 
 from tfattn._checks import check_integer
+from tfattn._typing import Tensor
 from tfattn.layers import PositionalEncoding, TransformerEncoderLayer
 
 
@@ -28,7 +33,15 @@ class TextEncoder(layers.Layer):
         ValueError: For an empty vocabulary or one with equal words, or sizes below 1.
     """
 
-    def __init__(self, vocabulary, max_words, width, num_heads, dropout=0.0, **kwargs):
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_words: int,
+        width: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_integer("max_words", max_words, least=1)
         if not vocabulary or len(set(vocabulary)) != len(vocabulary):
@@ -51,30 +64,33 @@ class TextEncoder(layers.Layer):
         ]
         self.norm = layers.LayerNormalization(epsilon=1e-5, **policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         shape = (None, self.max_words, self.width)
         self.embedding.build()
         for layer in (self.positions, *self.encoder_layers, self.norm):
             layer.build(shape)
 
-    def call(self, words, training=None):
+    def call(
+        self, words: Tensor, training: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
         mask = ops.not_equal(words, 0)
         x = self.positions(self.embedding(words))
         for layer in self.encoder_layers:
             x = layer(x, mask=mask, training=training)
         return self.norm(x), mask
 
-    def tokenize(self, texts):
-        """Texts (n) as numbers of their words: NumPy array (n, max_words).
+    def tokenize(self, texts: Iterable[Any]) -> np.ndarray:
+        """Texts (n) as numbers of their words: NumPy array (n, max_words) of int32.
 
-        Case and punctuation are of no account.
+        Case and punctuation are ignored.
 
         Raises:
             ValueError: For a text without words, with too many, or with one that is
                 not in the vocabulary.
         """
-        split = layers.TextVectorization(vocabulary=list(self.vocabulary))
-        words = ops.convert_to_numpy(split(list(texts))).astype("int32")
+        # TensorFlow's strings are bytes.
+        texts = [t.decode() if isinstance(t, bytes) else str(t) for t in texts]
+        words = ops.convert_to_numpy(_splitting(self.vocabulary)(texts)).astype("int32")
         for text, numbers in zip(texts, words, strict=True):
             if not 1 <= np.sum(numbers != 0) <= self.max_words or np.any(numbers == 1):
                 raise ValueError(
@@ -83,3 +99,9 @@ class TextEncoder(layers.Layer):
                 )
         words = words[:, : self.max_words]
         return np.pad(words, ((0, 0), (0, self.max_words - words.shape[1])))
+
+
+@functools.lru_cache
+def _splitting(vocabulary):
+    """The layer that makes numbers of texts, which takes long to build."""
+    return layers.TextVectorization(vocabulary=list(vocabulary))

@@ -1,9 +1,12 @@
 """Images as sequences of tokens, and back."""
 
+from typing import Literal
+
 import numpy as np
 from keras import ops
 
 from tfattn._checks import check_integer, check_patch_size, check_tiled
+from tfattn._typing import Tensor
 from tfattn.layers import images_to_patches, patches_to_images
 
 ORDERS = ("raster", "coarse_to_fine")
@@ -40,7 +43,13 @@ class ImageTokens:
         ValueError: For an argument outside the ranges above.
     """
 
-    def __init__(self, image_shape, levels, patch_size, order):
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        levels: int,
+        patch_size: tuple[int, int],
+        order: Literal["raster", "coarse_to_fine"],
+    ) -> None:
         check_integer("levels", levels, least=2)
         check_patch_size(patch_size)
         check_tiled((None, *image_shape), patch_size)
@@ -66,22 +75,31 @@ class ImageTokens:
         values = np.arange(self.num_values)[:, None]
         self.pixels = (values // self.place_values % levels).astype("int32")
 
-    def from_levels(self, x):
+    def from_levels(self, x: Tensor) -> Tensor:
         """Integer images (n, h, w, c), each pixel a level, to tokens (n, tokens)."""
         tokens = ops.sum(self._patch_pixels(x) * self.place_values, -1)
         return ops.take(tokens, self.order, axis=1)
 
-    def to_levels(self, tokens):
+    def to_levels(self, tokens: Tensor) -> Tensor:
         """The inverse of `from_levels`."""
+        return self._images(ops.take(self.pixels, tokens, axis=0))
+
+    def mean_levels(self, probabilities: Tensor) -> Tensor:
+        """Images of mean levels, from the probabilities (n, tokens, values)."""
+        return self._images(ops.matmul(probabilities, self.pixels.astype("float32")))
+
+    def _images(self, x):
+        """(n, tokens, pixels of a patch) as images (n, h, w, c)."""
         rows, columns, c = self.grid
-        tokens = ops.take(tokens, np.argsort(self.order), axis=1)
-        x = ops.take(self.pixels, tokens, axis=0)
+        x = ops.take(x, np.argsort(self.order), axis=1)
         x = ops.reshape(x, (-1, rows, columns, c, self.pixels.shape[1]))
         x = ops.transpose(x, (0, 1, 2, 4, 3))
         x = ops.reshape(x, (-1, rows, columns, self.pixels.shape[1] * c))
         return patches_to_images(x, self.patch_size)
 
-    def given(self, x, visible):
+    def given(
+        self, x: np.ndarray, visible: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What is known of each token when only some pixels of images are.
 
         Args:

@@ -1,18 +1,27 @@
 """A variational autoencoder with attention."""
 
+from typing import Any, Literal
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
-from tfattn._checks import check_integer, checked_binary_images, checked_images
+from tfattn._checks import (
+    check_integer,
+    check_temperature,
+    checked_binary_images,
+    checked_images,
+)
+from tfattn._typing import Tensor
 from tfattn.densities import bernoulli_log_density, gaussian_log_density
 from tfattn.layers import CouplingFlow
-from tfattn.models.base import ConditionalImageModel
+from tfattn.models.attention import attention_layer, check_attention
+from tfattn.models.base import GenerativeModel, binary_draw, weighted_mean
 from tfattn.models.compiling import compiled
 from tfattn.models.importance_weighting import bounds
-from tfattn.models.vae.control import NO_CONTROL
+from tfattn.models.vae.control import NO_CONTROL, AttentionControl
 from tfattn.models.vae.networks import (
-    ATTENTION_LAYERS,
     build_decoder_features,
     build_decoder_image,
     build_encoder,
@@ -22,7 +31,7 @@ CONTROLLABLE = ("self", "module")
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class AttentionVAE(ConditionalImageModel):
+class AttentionVAE(GenerativeModel):
     """Convolutional variational autoencoder with attention in encoder and decoder.
 
     With x a binary image, z its latent vector and y an optional class:
@@ -37,9 +46,10 @@ class AttentionVAE(ConditionalImageModel):
     5. evidence lower bound = log p(x|z) + log p(z) − log q(z|x) ≤ log p(x), summed
        over pixels and latents, in nats per image
 
-    Training maximises the bound by plain `fit(x)`, or `fit((x, labels))` with
-    classes. Grey levels in [0, 1] are read as probabilities and drawn anew in each
-    step (dynamic binarisation); binary images are left as they are.
+    Training maximises the bound: `fit(x)`, or with classes `fit(x, labels)`. Grey
+    levels in [0, 1] are probabilities, from which binary images are sampled anew in
+    each step (dynamic binarisation). Binary images stay as they are. Metrics of
+    `compile` compare these images with the decoder's probabilities.
 
     Source: Kingma & Welling, *Auto-Encoding Variational Bayes*, arXiv:1312.6114,
     equation 10; Burda et al., *Importance Weighted Autoencoders*, arXiv:1509.00519,
@@ -62,25 +72,28 @@ class AttentionVAE(ConditionalImageModel):
         inputs: Images (n, h, w, c), or with classes (images, labels (n,)).
 
     Output:
-        Dictionary of `logits` (n, h, w, c), `reconstruction` = −log p(x|z) and
-        `kl` = log q(z|x) − log p(z) at a drawn z, both (n,), in nats.
+        Dictionary of the binary `images` and their `logits` (n, h, w, c), and of
+        `reconstruction` = −log p(x|z) and `kl` = log q(z|x) − log p(z) at a sampled z,
+        both (n,), in nats.
 
     Raises:
         ValueError: For an argument outside the ranges above.
     """
 
+    ATTENTIONS = ("self", "module", "residual", "uniform", None)
+
     def __init__(
         self,
-        image_shape=(28, 28, 1),
-        latent_dim=32,
-        attention="self",
-        num_classes=None,
-        width=32,
-        num_flow_layers=4,
-        entropy_weight=0.0,
-        seed=0,
-        **kwargs,
-    ):
+        image_shape: tuple[int, int, int] = (28, 28, 1),
+        latent_dim: int = 32,
+        attention: Literal["self", "module", "residual", "uniform"] | None = "self",
+        num_classes: int | None = None,
+        width: int = 32,
+        num_flow_layers: int = 4,
+        entropy_weight: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
         check_integer("latent_dim", latent_dim, least=2)
         check_integer("width", width, least=8)
@@ -88,11 +101,7 @@ class AttentionVAE(ConditionalImageModel):
             raise ValueError(
                 f"Expected `width` to be divisible by 4. Received: width={width}"
             )
-        if attention not in ATTENTION_LAYERS:
-            raise ValueError(
-                f"Expected attention in {list(ATTENTION_LAYERS)}. "
-                f"Received: attention={attention!r}"
-            )
+        check_attention(attention, self.ATTENTIONS)
         if entropy_weight and attention != "self":
             raise ValueError(
                 'Only attention="self" has a map whose entropy can be weighted. '
@@ -111,7 +120,9 @@ class AttentionVAE(ConditionalImageModel):
             self.decoder_features = build_decoder_features(
                 self.image_shape, latent_dim, num_classes, width
             )
-            self.decoder_attention = ATTENTION_LAYERS[attention](2, "decoder_attention")
+            self.decoder_attention = attention_layer(
+                attention, "decoder_attention", pool_size=2
+            )
             self.decoder_attention.build(self.decoder_features.output.shape)
             self.decoder_image = build_decoder_image(self.image_shape, width)
         # Densities are differences of large numbers: never in half precision.
@@ -119,19 +130,17 @@ class AttentionVAE(ConditionalImageModel):
         condition_shape = (None, num_classes) if num_classes else None
         self.prior.build((None, latent_dim), condition_shape)
 
-        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
-        self.kl_tracker = keras.metrics.Mean(name="kl")
+        self.trackers = [
+            keras.metrics.Mean(name=name) for name in ("reconstruction", "kl")
+        ]
         self._compiled_log_weights = compiled(self, self._log_weights)
         self.built = True
 
     # --- the bound ------------------------------------------------------------
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         x, condition = self._split(inputs)
-        x = ops.cast(x, "float32")
-        # A draw leaves 0 and 1 as they are: uniform numbers lie in [0, 1).
-        draw = keras.random.uniform(ops.shape(x), seed=self.seed_generator)
-        x = ops.cast(draw < x, "float32")
+        x = binary_draw(x, self.seed_generator)
         mean, log_variance = self.encoder([x, *condition])
         noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
         z = mean + ops.exp(0.5 * log_variance) * noise
@@ -139,6 +148,7 @@ class AttentionVAE(ConditionalImageModel):
         if self.entropy_weight:
             self.add_loss(self.entropy_weight * entropy)
         return {
+            "images": x,
             "logits": logits,
             "reconstruction": -bernoulli_log_density(x, logits),
             "kl": gaussian_log_density(noise, log_variance)
@@ -146,22 +156,22 @@ class AttentionVAE(ConditionalImageModel):
         }
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        self.reconstruction_tracker.update_state(y_pred["reconstruction"])
-        self.kl_tracker.update_state(y_pred["kl"])
-        loss = ops.mean(y_pred["reconstruction"] + y_pred["kl"])
-        return loss + sum(self.losses) if self.losses else loss
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        terms = y_pred["reconstruction"], y_pred["kl"]
+        for tracker, term in zip(self.trackers, terms, strict=True):
+            tracker.update_state(term, sample_weight)
+        return weighted_mean(sum(terms), sample_weight) + sum(self.losses)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return self.get_metrics_result()
+    def _compared(self, x, y_pred):
+        return y_pred["images"], ops.sigmoid(y_pred["logits"])
 
-    @property
-    def metrics(self):
-        trackers = [self.reconstruction_tracker, self.kl_tracker]
-        return [*(m for m in super().metrics if m not in trackers), *trackers]
-
-    def _decode_with_entropy(self, z, condition):
+    def _decode_with_entropy(self, z, condition) -> tuple[Tensor, Tensor]:
         features = self.decoder_features([z, *condition])
         if not self.entropy_weight:
             return self.decoder_image(self.decoder_attention(features)), None
@@ -174,26 +184,34 @@ class AttentionVAE(ConditionalImageModel):
 
     # --- using a trained model ------------------------------------------------
 
-    def encode(self, x, labels=None):
+    def encode(
+        self, x: ArrayLike, condition: ArrayLike | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Parameters of q(z|x).
 
         Args:
             x: Images (n, h, w, c) in [0, 1].
-            labels: Classes (n,), for a model with classes.
+            condition: Classes (n,), for a model with classes.
 
         Returns:
             `mean` and `log_variance`, each (n, latent_dim).
         """
-        condition = self._condition(labels, len(x))
-        x = ops.convert_to_tensor(checked_images(x, self.image_shape))
-        return self.encoder([x, *condition])
+        x = checked_images(x, self.image_shape)
+        encoded = self._condition(condition, len(x))
+        return self.encoder([ops.convert_to_tensor(x), *encoded])
 
-    def decode(self, z, labels=None, control=NO_CONTROL):
+    def decode(
+        self,
+        z: Tensor,
+        condition: ArrayLike | None = None,
+        *,
+        control: AttentionControl = NO_CONTROL,
+    ) -> Tensor:
         """Logits of the pixels.
 
         Args:
             z: Latents (n, latent_dim).
-            labels: Classes (n,), for a model with classes.
+            condition: Classes (n,), for a model with classes.
             control: How the decoder's attention is bent, see `AttentionControl`.
 
         Returns:
@@ -205,8 +223,7 @@ class AttentionVAE(ConditionalImageModel):
                 f"Received: z of shape {tuple(z.shape)}"
             )
         z = ops.convert_to_tensor(z, dtype="float32")
-        condition = self._condition(labels, z.shape[0])
-        features = self.decoder_features([z, *condition])
+        features = self.decoder_features([z, *self._condition(condition, z.shape[0])])
         if control is NO_CONTROL:
             return self.decoder_image(self.decoder_attention(features))
         if self.attention not in CONTROLLABLE:
@@ -223,32 +240,79 @@ class AttentionVAE(ConditionalImageModel):
             )
         return self.decoder_image(self.decoder_attention(features, **control._asdict()))
 
-    def sample_latents(self, n, labels=None, seed=None):
-        """Draws n latents from the prior p(z): (n, latent_dim)."""
-        noise = keras.random.normal((n, self.latent_dim), seed=seed)
-        return self.prior.inverse(noise, *self._condition(labels, n))
+    def sample_latents(
+        self,
+        n: int,
+        condition: ArrayLike | None = None,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+    ) -> Tensor:
+        """Samples n latents from the prior p(z): (n, latent_dim).
 
-    def sample(self, n, labels=None, seed=None, control=NO_CONTROL):
-        """Draws images from the model.
+        Args:
+            n: Number of latent vectors.
+            condition: Classes (n,), for a model with classes.
+            temperature: Factor on the noise that the prior's flow turns into latents.
+            seed: Integer; the same seed gives the same latents.
+        """
+        check_integer("n", n, least=1)
+        check_temperature(temperature)
+        noise = keras.random.normal((n, self.latent_dim), seed=seed)
+        return self.prior.inverse(temperature * noise, *self._condition(condition, n))
+
+    def generate(
+        self,
+        n: int,
+        condition: ArrayLike | None = None,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        control: AttentionControl = NO_CONTROL,
+    ) -> np.ndarray:
+        """Generates images.
 
         Args:
             n: Number of images.
-            labels: Classes (n,), for a model with classes.
+            condition: Classes (n,), for a model with classes.
+            temperature: As in `sample_latents`. Below 1 images are more typical and
+                vary less.
             seed: Integer; the same seed gives the same images.
             control: As in `decode`.
 
         Returns:
             NumPy array (n, h, w, c) of pixel probabilities in [0, 1].
+
+        Raises:
+            ValueError: For a condition that does not fit the model, or a temperature
+                that is not above 0.
         """
-        z = self.sample_latents(n, labels, seed)
-        return ops.convert_to_numpy(ops.sigmoid(self.decode(z, labels, control)))
+        z = self.sample_latents(n, condition, temperature=temperature, seed=seed)
+        return self._probabilities(z, condition, control)
 
-    def reconstruct(self, x, labels=None, control=NO_CONTROL):
+    def reconstruct(
+        self,
+        x: ArrayLike,
+        condition: ArrayLike | None = None,
+        *,
+        control: AttentionControl = NO_CONTROL,
+    ) -> np.ndarray:
         """Decodes the mean of q(z|x): NumPy array of probabilities, shaped like x."""
-        mean, _ = self.encode(x, labels)
-        return ops.convert_to_numpy(ops.sigmoid(self.decode(mean, labels, control)))
+        mean, _ = self.encode(x, condition)
+        return self._probabilities(mean, condition, control)
 
-    def interpolate(self, x_from, x_to, num_steps, labels=None):
+    def _probabilities(self, z, condition, control=NO_CONTROL):
+        logits = self.decode(z, condition, control=control)
+        return ops.convert_to_numpy(ops.sigmoid(logits))
+
+    def interpolate(
+        self,
+        x_from: ArrayLike,
+        x_to: ArrayLike,
+        condition: ArrayLike | None = None,
+        *,
+        num_steps: int,
+    ) -> np.ndarray:
         """Walks from one image to another.
 
         The path is straight where the prior is a standard normal, that is after the
@@ -257,28 +321,31 @@ class AttentionVAE(ConditionalImageModel):
         Args:
             x_from: Images (n, h, w, c) in [0, 1].
             x_to: Images of the same shape.
+            condition: Classes (n,) of both ends, for a model with classes.
             num_steps: Number of images on each path, both ends included.
-            labels: Classes (n,) of both ends, for a model with classes.
 
         Returns:
             NumPy array (n, num_steps, h, w, c) of probabilities.
         """
-        condition = self._condition(labels, len(x_from))
+        encoded = self._condition(condition, np.shape(x_from)[0])
         start, end = (
-            self.prior(self.encode(x, labels)[0], *condition)[0] for x in (x_from, x_to)
+            self.prior(self.encode(x, condition)[0], *encoded)[0]
+            for x in (x_from, x_to)
         )
         steps = []
         for t in np.linspace(0.0, 1.0, num_steps):
-            z = self.prior.inverse((1 - t) * start + t * end, *condition)
-            steps.append(ops.convert_to_numpy(ops.sigmoid(self.decode(z, labels))))
+            z = self.prior.inverse((1 - t) * start + t * end, *encoded)
+            steps.append(self._probabilities(z, condition))
         return np.stack(steps, axis=1)
 
-    def attention_maps(self, x, labels=None):
+    def attention_maps(
+        self, x: ArrayLike, condition: ArrayLike | None = None
+    ) -> np.ndarray:
         """The decoder's attention map while it reconstructs images.
 
         Args:
             x: Images (n, h, w, c) in [0, 1].
-            labels: Classes (n,), for a model with classes.
+            condition: Classes (n,), for a model with classes.
 
         Returns:
             NumPy array: for `attention="self"` (n, h/2, w/2, h/4, w/4), whose last
@@ -293,19 +360,28 @@ class AttentionVAE(ConditionalImageModel):
                 f"Maps exist for attention in {CONTROLLABLE}. Received: a model with "
                 f"attention={self.attention!r}"
             )
-        mean, _ = self.encode(x, labels)
-        features = self.decoder_features([mean, *self._condition(labels, len(x))])
+        mean, _ = self.encode(x, condition)
+        encoded = self._condition(condition, mean.shape[0])
+        features = self.decoder_features([mean, *encoded])
         _, maps = self.decoder_attention(features, return_attention_scores=True)
         return ops.convert_to_numpy(maps)
 
     # --- measuring a trained model --------------------------------------------
 
-    def elbo(self, x, labels=None, num_samples=1, seed=0, batch_size=500):
+    def elbo(
+        self,
+        x: ArrayLike,
+        condition: ArrayLike | None = None,
+        *,
+        num_samples: int = 1,
+        seed: int = 0,
+        batch_size: int = 500,
+    ) -> np.ndarray:
         """Evidence lower bound of binary images.
 
         Args:
             x: Binary images (n, h, w, c).
-            labels: Classes (n,), for a model with classes.
+            condition: Classes (n,), for a model with classes.
             num_samples: Draws of z averaged over for each image.
             seed: Integer seed of the draws.
             batch_size: Images decoded at once.
@@ -316,10 +392,18 @@ class AttentionVAE(ConditionalImageModel):
         Raises:
             ValueError: If x is not binary or not of the model's size.
         """
-        bound, _ = self._score(x, labels, num_samples, seed, batch_size)
+        bound, _ = self._score(x, condition, num_samples, seed, batch_size)
         return bound
 
-    def log_likelihood(self, x, labels=None, num_samples=5000, seed=0, batch_size=500):
+    def log_likelihood_bound(
+        self,
+        x: ArrayLike,
+        condition: ArrayLike | None = None,
+        *,
+        num_samples: int = 5000,
+        seed: int = 0,
+        batch_size: int = 500,
+    ) -> np.ndarray:
         """Importance-weighted bound on log p(x), Burda et al., equation 8.
 
             L_K = log (1/K) Σ_k p(x|z_k) p(z_k) / q(z_k|x),   z_k drawn from q(z|x)
@@ -329,7 +413,7 @@ class AttentionVAE(ConditionalImageModel):
 
         Args:
             x: Binary images (n, h, w, c).
-            labels: Classes (n,), for a model with classes.
+            condition: Classes (n,), for a model with classes.
             num_samples: K.
             seed: Integer seed of the draws.
             batch_size: Images decoded at once.
@@ -340,19 +424,18 @@ class AttentionVAE(ConditionalImageModel):
         Raises:
             ValueError: If x is not binary or not of the model's size.
         """
-        _, bound = self._score(x, labels, num_samples, seed, batch_size)
+        _, bound = self._score(x, condition, num_samples, seed, batch_size)
         return bound
 
-    def _score(self, x, labels, num_samples, seed, batch_size):
+    def _score(self, x, condition, num_samples, seed, batch_size):
         """Mean and log-mean-exp of the log weights of `num_samples` draws."""
         x = checked_binary_images(x, self.image_shape)
         check_integer("num_samples", num_samples, least=1)
-        condition = self._condition(labels, len(x))
         return bounds(
             self._compiled_log_weights,
             self.encoder,
             x,
-            condition,
+            self._condition(condition, len(x)),
             num_samples,
             seed,
             batch_size,
@@ -376,7 +459,7 @@ class AttentionVAE(ConditionalImageModel):
             - gaussian_log_density(noise, log_variance)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "latent_dim": self.latent_dim,

@@ -3,27 +3,18 @@
 import keras
 from keras import layers
 
-from tfattn.layers import (
-    DepthToSpace,
-    PositionGate2D,
-    ResidualBlock2D,
-    SelfAttention2D,
-    UniformAttention2D,
-)
-
-ATTENTION_LAYERS = {
-    # Spectral norm bounds a discriminator; a likelihood needs no such bound.
-    "self": lambda pool_size, name: SelfAttention2D(
-        "biggan", pool_size=pool_size, spectral_norm=False, name=name
-    ),
-    "module": lambda pool_size, name: PositionGate2D(name=name),
-    "residual": lambda pool_size, name: ResidualBlock2D(name=name),
-    "uniform": lambda pool_size, name: UniformAttention2D(name=name),
-    None: lambda pool_size, name: layers.Identity(name=name),
-}
+from tfattn._typing import Tensor
+from tfattn.layers import DepthToSpace
+from tfattn.models.attention import attention_layer
 
 
-def build_encoder(image_shape, latent_dim, num_classes, width, attention):
+def build_encoder(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    num_classes: int | None,
+    width: int,
+    attention: str | None,
+) -> keras.Model:
     """Images, and one-hot classes if there are any, to the mean and log-variance."""
     inputs = _inputs(image_shape, num_classes)
     x = layers.Conv2D(width, 5, strides=2, padding="same")(inputs[0])
@@ -31,7 +22,7 @@ def build_encoder(image_shape, latent_dim, num_classes, width, attention):
     x = layers.Activation("silu")(x)
     x = layers.Conv2D(2 * width, 3, strides=2, padding="same")(x)
     x = residual_block(x)  # (h/4, w/4, 2*width)
-    x = ATTENTION_LAYERS[attention](1, "encoder_attention")(x)
+    x = attention_layer(attention, "encoder_attention")(x)
     x = layers.Flatten()(layers.Activation("silu")(x))
     x = layers.Concatenate()([x, *inputs[1:]]) if num_classes else x
     mean = layers.Dense(latent_dim, dtype="float32", name="mean")(x)
@@ -39,7 +30,12 @@ def build_encoder(image_shape, latent_dim, num_classes, width, attention):
     return keras.Model(inputs, [mean, log_variance], name="encoder")
 
 
-def build_decoder_features(image_shape, latent_dim, num_classes, width):
+def build_decoder_features(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    num_classes: int | None,
+    width: int,
+) -> keras.Model:
     """Latents, and one-hot classes if there are any, to features (h/2, w/2, width)."""
     h, w, _ = image_shape
     inputs = _inputs((latent_dim,), num_classes)
@@ -53,7 +49,7 @@ def build_decoder_features(image_shape, latent_dim, num_classes, width):
     return keras.Model(inputs, x, name="decoder_features")
 
 
-def build_decoder_image(image_shape, width):
+def build_decoder_image(image_shape: tuple[int, int, int], width: int) -> keras.Model:
     """Features (h/2, w/2, width) to the logits of the pixels."""
     h, w, channels = image_shape
     features = keras.Input((h // 2, w // 2, width))
@@ -74,7 +70,7 @@ def _inputs(shape, num_classes):
     return inputs
 
 
-def residual_block(x):
+def residual_block(x: Tensor) -> Tensor:
     """x + conv(silu(conv(silu(x)))), the last convolution starting small."""
     channels = x.shape[-1]
     y = layers.Activation("silu")(x)

@@ -1,0 +1,64 @@
+"""Small models of every kind, and data that they are trained on."""
+
+import numpy as np
+
+from tfattn.models import (
+    AttentionVAE,
+    CompletionVAE,
+    ImageClassifier,
+    ImageTransformer,
+    SelfAttentionGAN,
+)
+
+SHAPE = (8, 12, 1)
+WORDS = ("red", "green", "blue")
+# Each kind of model, and of condition.
+MAKERS = {
+    "vae": lambda: AttentionVAE(SHAPE, latent_dim=3, width=8),
+    "vae_by_class": lambda: AttentionVAE(SHAPE, 3, width=8, num_classes=3),
+    "gan_by_class": lambda: SelfAttentionGAN(SHAPE, 3, width=8, num_classes=3),
+    "transformer_by_class": lambda: _transformer(condition="class", num_classes=3),
+    "transformer_by_text": lambda: _transformer(
+        condition="text", vocabulary=WORDS, max_words=2
+    ),
+    "completion_by_mask": lambda: _completion(),
+    "completion_adversarial": lambda: _completion(adversarial=True),
+    "classifier": lambda: ImageClassifier(SHAPE, 3, width=4, num_features=8),
+}
+# Those trained by two optimizers, which torch cannot.
+ADVERSARIAL = ("gan_by_class", "completion_adversarial")
+
+
+def _transformer(**arguments):
+    return ImageTransformer(SHAPE, num_layers=1, num_heads=2, width=8, **arguments)
+
+
+def _completion(**arguments):
+    return CompletionVAE(SHAPE, latent_dim=3, width=8, levels=2, **arguments)
+
+
+def compiled(name, metrics=None, **arguments):
+    """A model of one of the `MAKERS`, compiled with the optimizer of its kind."""
+    model = MAKERS[name]()
+    if name == "classifier":
+        arguments["loss"] = "sparse_categorical_crossentropy"
+    optimizer = None if name in ADVERSARIAL else "adam"
+    model.compile(optimizer, metrics=metrics, **arguments)
+    return model
+
+
+def images(n=6, seed=0):
+    return np.random.default_rng(seed).integers(0, 2, (n, *SHAPE)).astype("float32")
+
+
+def condition(name, n=6):
+    """The second argument of `fit`, `None` for a model without one."""
+    if name.endswith("by_class") or name == "classifier":
+        return np.arange(n) % 3
+    if name.endswith("by_text"):
+        return np.array(["red", "Blue red", "green"] * n)[:n]
+    if name.endswith("by_mask"):
+        visible = np.random.default_rng(1).random((n, *SHAPE[:2])) < 0.5
+        visible[:, 0, 0], visible[:, 0, 1] = True, False
+        return visible
+    return None
