@@ -19,10 +19,9 @@ from PIL import Image
 
 from tfattn import data
 from tfattn.cli import main as cli
-from tfattn.cli.systems import common, completion, gan, transformer, vae
+from tfattn.cli.systems import SYSTEMS, binary, completion, gan, transformer
 from tfattn.data import masks, pictures
 from tfattn.models import load_pretrained
-from tfattn.training import runs
 
 pytestmark = on_tensorflow
 
@@ -41,6 +40,13 @@ def start(*arguments):
 def finish(process):
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def smaller(model_class):
+    """The class with a smaller default width."""
+    made = functools.partial(model_class, width=8)
+    made.ATTENTIONS = model_class.ATTENTIONS
+    return made
 
 
 def few_digits(name, load=data.load, num_images=128):
@@ -109,7 +115,7 @@ def test_nats_of_independent_pixels_by_hand():
     images = np.array([[1, 1], [1, 0], [1, 0], [0, 0]], "float32").reshape(4, 1, 2, 1)
     dataset = data.Dataset("hand", "hand", images, None, images[:2], None)
     expected = -(2 * np.log(3 / 4) + np.log(1 / 4) + np.log(3 / 4)) / 2
-    assert common.nats_of_independent_pixels(dataset) == pytest.approx(expected)
+    assert binary.nats_of_independent_pixels(dataset) == pytest.approx(expected)
 
 
 @pytest.mark.slow
@@ -201,22 +207,22 @@ def test_evaluate_and_sample(run, tmp_path):
 
 @pytest.mark.slow
 def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, eagerly):
-    draw_epoch = gan.draw_epoch
-    small = functools.partial(gan.SelfAttentionGAN, width=8)
+    epoch_figure = gan.GANSystem.epoch_figure
+    small = smaller(gan.SelfAttentionGAN)
     monkeypatch.setattr(gan, "SelfAttentionGAN", small)
 
-    def interrupted(model, run, epoch):
+    def interrupted(system, model, epoch):
         raise KeyboardInterrupt  # after the checkpoint of the first epoch
 
     monkeypatch.setattr(cli.data, "load", few_digits)
     arguments = ["train", "gan", "--data", "digits", "--epochs", "2", "--out"]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     cli.main([*arguments, str(whole)])
-    monkeypatch.setattr(gan, "draw_epoch", interrupted)
+    monkeypatch.setattr(gan.GANSystem, "epoch_figure", interrupted)
     with pytest.raises(SystemExit, match="--resume goes on"):
         cli.main([*arguments, str(resumed)])
     assert len(history(resumed)) == 1
-    monkeypatch.setattr(gan, "draw_epoch", draw_epoch)
+    monkeypatch.setattr(gan.GANSystem, "epoch_figure", epoch_figure)
     cli.main([*arguments, str(resumed), "--resume"])
     names = [
         *("epoch", "discriminator_loss", "generator_loss", "gamma_generator"),
@@ -237,16 +243,17 @@ def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, eagerly):
 
 def test_mixed_precision_is_the_models_alone():
     digits = data.load("digits")
-    for system in (gan, transformer):
-        name = system.__name__.rpartition(".")[2]
-        arguments = cli.build_parser().parse_args(["train", name, "--mixed-precision"])
-        model = system.build(digits, arguments)
+    for name, options in (
+        ("gan", {"attention": "self"}),
+        ("transformer", {"condition": "none"}),
+    ):
+        model = SYSTEMS[name].build(digits, seed=0, mixed_precision=True, **options)
         computed = (
             [
                 network.get_layer("attention")
                 for network in (model.generator, model.discriminator)
             ]
-            if system is gan
+            if name == "gan"
             else model.network.decoder_layers
         )
         assert {layer.compute_dtype for layer in computed} == {"bfloat16"}
@@ -283,10 +290,9 @@ def test_transformer(condition, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("condition", ["class", "text"])
 def test_each_row_of_a_sheet_is_drawn_for_what_stands_beside_it(condition, monkeypatch):
-    arguments = cli.build_parser().parse_args(
-        ["train", "transformer", "--condition", condition]
+    model = SYSTEMS["transformer"].build(
+        few_digits("digits"), seed=0, condition=condition, mixed_precision=False
     )
-    model = transformer.build(few_digits("digits"), arguments)
     h, w, _ = model.image_shape
 
     def shades(n, conditions, seed):
@@ -307,11 +313,10 @@ def test_each_row_of_a_sheet_is_drawn_for_what_stands_beside_it(condition, monke
 
 def test_conditions_need_labels():
     without = dataclasses.replace(few_digits("digits"), y_train=None)
-    arguments = cli.build_parser().parse_args(
-        ["train", "transformer", "--condition", "class"]
-    )
     with pytest.raises(ValueError, match="data set with labels"):
-        transformer.build(without, arguments)
+        SYSTEMS["transformer"].build(
+            without, seed=0, condition="class", mixed_precision=False
+        )
 
 
 @pytest.mark.slow
@@ -333,7 +338,7 @@ def small_completion(monkeypatch):
     """A completion model and epochs that take seconds."""
     monkeypatch.setattr(completion, "EPOCH_SIZE", 64)
     monkeypatch.setattr(completion, "NUM_SAMPLES", 3)
-    small = functools.partial(completion.CompletionVAE, width=8)
+    small = smaller(completion.CompletionVAE)
     monkeypatch.setattr(completion, "CompletionVAE", small)
 
 
@@ -368,7 +373,8 @@ def test_completion(tmp_path, monkeypatch):
 def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
     small_completion(monkeypatch)
     monkeypatch.setattr(completion, "NUM_TEST_IMAGES", 8)
-    monkeypatch.setattr(completion, "draw", lambda *arguments: None)
+    system = completion.CompletionSystem
+    monkeypatch.setattr(system, "draw", lambda *arguments: None)
     few = functools.partial(few_digits, num_images=64)
     monkeypatch.setattr(cli.data, "load", few)
     options = ["--data", "digits", "--adversarial", "--gate", "--epochs", "2", "--out"]
@@ -376,11 +382,11 @@ def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     cli.main([*arguments, str(whole)])
 
-    def interrupted(model, run, epoch):
+    def interrupted(system, model, epoch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(completion, "draw_epoch", interrupted)
+        context.setattr(system, "epoch_figure", interrupted)
         with pytest.raises(SystemExit, match="--resume goes on"):
             cli.main([*arguments, str(resumed)])
     cli.main([*arguments, str(resumed), "--resume"])
@@ -411,7 +417,7 @@ def test_complete(face, capsys):
     model = load_pretrained("completion_olivetti")
     image, _ = pictures.read_picture(face, model.image_shape)
     visible = masks.draw("centre", 1, (64, 64))
-    expected = model.complete(image[None], visible, 3, seed=0)[0]
+    expected = model.complete(image[None], visible, num_samples=3, seed=0)[0]
     for k in range(3):
         found, _ = pictures.read_picture(out / f"0{k + 1}.png", model.image_shape)
         np.testing.assert_allclose(found, expected[k], atol=0.5 / 255 + 1e-4)
@@ -486,9 +492,9 @@ def test_a_set_that_is_not_available_is_never_replaced(system, tmp_path):
 
 
 def test_default_data_set_is_the_first_one_offered():
-    for name, system in cli.SYSTEMS.items():
-        assert cli.build_parser().parse_args(["train", name]).data == system.DATA[0]
-    assert vae.DATA[0] == "mnist"
+    for name, system in SYSTEMS.items():
+        assert cli.build_parser().parse_args(["train", name]).data == system.data[0]
+    assert SYSTEMS["vae"].data[0] == "mnist"
 
 
 @pytest.mark.parametrize(
@@ -508,17 +514,3 @@ def test_bad_arguments(arguments, words, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=words):
         cli.main(arguments)
     assert not (tmp_path / "runs").exists()
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("before")
-
-    def fail(part):
-        part.write_text("half")
-        raise RuntimeError("disk full")
-
-    with pytest.raises(RuntimeError):
-        runs.write_whole(path, fail)
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]

@@ -1,41 +1,30 @@
 """The command `tfattn`: train, evaluate and sample models, complete pictures."""
 
 import argparse
+import json
 import os
 import platform
 import shlex
 import sys
 import textwrap
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 import tfattn
 from tfattn import data, plots
-from tfattn.cli.systems import classifier, completion, gan, transformer, vae
+from tfattn.cli.systems import SYSTEMS
+from tfattn.cli.systems.base import System
 from tfattn.data import masks, pictures
 from tfattn.models import CompletionVAE, load_pretrained
-from tfattn.training.runs import (
-    fit,
-    load_run,
-    open_run,
-    write_figure,
-    write_json,
-    write_whole,
-)
-
-SYSTEMS = {
-    "vae": vae,
-    "gan": gan,
-    "transformer": transformer,
-    "completion": completion,
-    "classifier": classifier,
-}
+from tfattn.training.runs import load_run, write_figure, write_json, write_whole
 
 
-def train(arguments):
+def train(arguments: argparse.Namespace) -> None:
     """`tfattn train SYSTEM`: from a data set's name to a finished run folder."""
     system = SYSTEMS[arguments.system]
     if arguments.epochs < 1:
@@ -45,7 +34,9 @@ def train(arguments):
     config = {k: v for k, v in vars(arguments).items() if k not in not_config}
     dataset = data.load(arguments.data)
     keras.utils.set_random_seed(arguments.seed)
-    model = system.build(dataset, arguments)
+    not_options = ("system", "data", "epochs")
+    options = {k: v for k, v in config.items() if k not in not_options}
+    model = system.build(dataset, **options)
     open_run(run, config, arguments.resume)
     print(
         f"data: {dataset.name}, {len(dataset.x_train)} training images and "
@@ -53,10 +44,7 @@ def train(arguments):
         f"device: {_device()}",
         flush=True,
     )
-    arrays = system.training_arrays(dataset, model)
-    rows = fit(model, system, arrays, run, arguments.epochs, arguments.seed)
-    write_whole(run / "model.keras", model.save)
-    (run / "checkpoint.weights.h5").unlink(missing_ok=True)
+    rows = system.fit(model, dataset, run, arguments.epochs, arguments.seed)
 
     print("measuring on the test set", flush=True)
     result = {
@@ -76,22 +64,47 @@ def train(arguments):
     print_summary(run, result, system)
 
 
-def print_summary(run, result, system):
+def open_run(run: Path, config: dict[str, Any], resume: bool) -> None:
+    """Makes a run folder, or checks that it is the one to go on with.
+
+    Args:
+        run: Path of the folder.
+        config: Dictionary of what the run was asked to do.
+        resume: Whether the folder is expected to hold a run with this `config`.
+
+    Raises:
+        ValueError: If it does not, or if it does without `resume`.
+    """
+    path = run / "config.json"
+    if not path.exists():
+        if resume:
+            raise ValueError(f"Expected a run to resume in {run}. Found none.")
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(path, config)
+        return
+    if not resume:
+        raise ValueError(
+            f"{run} already holds a run. Expected --resume to go on with it, or "
+            "another --out."
+        )
+    found = json.loads(path.read_text())
+    if found != config:
+        raise ValueError(
+            f"Expected the arguments that {run} was started with: {found}. "
+            f"Received: {config}"
+        )
+
+
+def print_summary(run: Path, result: dict[str, Any], system: System) -> None:
     """Prints the result in words, the pictures, and two commands to try next."""
     drawn = [
         (str(run / name), words)
-        for name, words in system.PICTURES.items()
+        for name, words in system.pictures
         if (run / name).exists()
     ]
-    ideas = []
-    if result["system"] == "completion":
-        command = ["complete", "face.jpg", "--run", str(run)]
-        ideas.append((command, "complete a picture of yours"))
-    elif result["system"] != "classifier":
-        command = ["sample", str(run), "--seed", "1"]
-        ideas.append((command, "another sheet of new images"))
-    if 2 * result["epochs"] <= system.EPOCHS:
-        words = f"the full training, {system.EPOCHS} epochs"
+    ideas = system.next_commands(run)
+    if 2 * result["epochs"] <= system.recipe.epochs:
+        words = f"the full training, {system.recipe.epochs} epochs"
         ideas.append((full_training(run, result), words))
     else:
         ideas.append((["evaluate", str(run)], "measure the model again, thoroughly"))
@@ -107,7 +120,7 @@ def print_summary(run, result, system):
             print(f"  {left:{width}}   {words}")
 
 
-def full_training(run, result):
+def full_training(run: Path, result: dict[str, Any]) -> list[str]:
     """The arguments of the same training with all epochs, in a folder of its own."""
     arguments = ["train", result["system"]]
     defaults = vars(build_parser().parse_args(arguments))
@@ -133,16 +146,17 @@ def _device():
     return f"{gpus} GPU and {cores}" if gpus else f"{cores}, no GPU found"
 
 
-def evaluate(arguments):
+def evaluate(arguments: argparse.Namespace) -> None:
     """`tfattn evaluate RUN`: the long measurement, into metrics.json."""
     model, result = load_run(arguments.run)
     system = SYSTEMS[result["system"]]
-    result |= system.evaluate(model, data.load(result["data"]), arguments)
+    options = {k: v for k, v in vars(arguments).items() if k not in ("action", "run")}
+    result |= system.evaluate(model, data.load(result["data"]), **options)
     write_json(arguments.run / "metrics.json", result)
     print(f"\n{textwrap.fill(system.in_words(result), 79)}")
 
 
-def sample(arguments):
+def sample(arguments: argparse.Namespace) -> None:
     """`tfattn sample RUN`: a sheet of new images."""
     if arguments.num_images < 1:
         raise ValueError(
@@ -161,7 +175,7 @@ def sample(arguments):
     print(out)
 
 
-def complete(arguments):
+def complete(arguments: argparse.Namespace) -> None:
     """`tfattn complete IMAGE`: several answers for what a mask hides of a picture."""
     out = arguments.out or arguments.image.with_name(
         f"{arguments.image.stem}_completed"
@@ -180,7 +194,7 @@ def complete(arguments):
     image, words = pictures.read_picture(arguments.image, model.image_shape)
     visible = pictures.read_mask(arguments.mask, model.image_shape[:2])
     completions = model.complete(
-        image[None], visible, arguments.num_samples, seed=arguments.seed
+        image[None], visible, num_samples=arguments.num_samples, seed=arguments.seed
     )
     print(words)
     figure = plots.completion_figure(image[None], visible, completions)
@@ -194,7 +208,7 @@ def complete(arguments):
     print(out)
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tfattn", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
@@ -204,12 +218,12 @@ def build_parser():
         command = systems.add_parser(name, help=system.__doc__)
         command.add_argument(
             "--data",
-            choices=system.DATA,
-            default=system.DATA[0],
+            choices=system.data,
+            default=system.data[0],
             help="data set (default: %(default)s)",
         )
-        system.add_arguments(command)
-        command.add_argument("--epochs", type=int, default=system.EPOCHS)
+        system.add_options(command)
+        command.add_argument("--epochs", type=int, default=system.recipe.epochs)
         command.add_argument(
             "--out", type=Path, help=f"run folder (default: runs/{name}_DATA)"
         )
@@ -255,10 +269,10 @@ def build_parser():
     return parser
 
 
-def main(arguments=None):
-    arguments = build_parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parsed = build_parser().parse_args(arguments)
     try:
-        arguments.action(arguments)
+        parsed.action(parsed)
     except (ValueError, data.DataUnavailableError) as error:
         sys.exit(f"tfattn: {error}")
     except KeyboardInterrupt:

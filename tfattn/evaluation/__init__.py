@@ -1,6 +1,7 @@
 """Measures of models and images; none knows a model, they take features or images."""
 
 from tfattn.evaluation.completion import completion_quality
+from tfattn.evaluation.generation import generation_report
 from tfattn.evaluation.metrics import (
     Estimate,
     KernelDistance,
@@ -24,6 +25,7 @@ __all__ = [
     "bootstrap_estimate",
     "completion_quality",
     "frechet_distance",
+    "generation_report",
     "kernel_distance",
     "mean_estimate",
     "precision_recall",

@@ -18,12 +18,16 @@ NOISE_VARIANCE = 0.5
 RIDGE_PENALTY = 100.0
 
 
-def mean_image(x_train, images, visible):
+def mean_image(
+    x_train: np.ndarray, images: np.ndarray, visible: np.ndarray
+) -> np.ndarray:
     """The mean of the training images, for every image."""
     return _completed(images, visible, _hidden(x_train, visible).mean(axis=0)[None])
 
 
-def nearest_neighbour(x_train, images, visible):
+def nearest_neighbour(
+    x_train: np.ndarray, images: np.ndarray, visible: np.ndarray
+) -> np.ndarray:
     """The hidden part of the training image whose visible part is nearest."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -32,14 +36,18 @@ def nearest_neighbour(x_train, images, visible):
     return _completed(images, visible, _hidden(x_train, visible)[nearest])
 
 
-def ridge_regression(x_train, images, visible):
+def ridge_regression(
+    x_train: np.ndarray, images: np.ndarray, visible: np.ndarray
+) -> np.ndarray:
     """Each hidden pixel as a linear function of the visible ones."""
     from sklearn.linear_model import Ridge
 
     return _regressed(Ridge(RIDGE_PENALTY), x_train, images, visible)
 
 
-def extra_trees(x_train, images, visible):
+def extra_trees(
+    x_train: np.ndarray, images: np.ndarray, visible: np.ndarray
+) -> np.ndarray:
     """Hidden pixels by an average of random trees over the visible ones."""
     from sklearn.ensemble import ExtraTreesRegressor
 
@@ -47,7 +55,13 @@ def extra_trees(x_train, images, visible):
     return _regressed(trees, x_train, images, visible)
 
 
-def conditional_gaussian(x_train, images, visible, num_samples=16, seed=0):
+def conditional_gaussian(
+    x_train: np.ndarray,
+    images: np.ndarray,
+    visible: np.ndarray,
+    num_samples: int = 16,
+    seed: int = 0,
+) -> np.ndarray:
     """Draws from a Gaussian of all pixels, given the visible ones.
 
     With x = W z + mean + noise, z standard normal and W the principal components, each
@@ -90,7 +104,7 @@ BASELINES = {
 }
 
 
-def with_mirror_images(x):
+def with_mirror_images(x: np.ndarray) -> np.ndarray:
     """Images and their mirror images, as the models' training sees them."""
     return np.concatenate([x, x[:, :, ::-1]])
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfattn._checks import checked_images, checked_partly_visible
 
@@ -9,7 +10,9 @@ from tfattn._checks import checked_images, checked_partly_visible
 WINDOW = 11
 
 
-def completion_quality(images, visible, completions):
+def completion_quality(
+    images: ArrayLike, visible: ArrayLike, completions: ArrayLike
+) -> dict[str, np.ndarray]:
     """Measures of several completions of each image, on the hidden part.
 
     * `psnr`, `ssim`: of the mean of an image's completions, one answer for each image
@@ -62,7 +65,9 @@ def completion_quality(images, visible, completions):
     }
 
 
-def hidden_psnr(images, completed, hidden):
+def hidden_psnr(
+    images: np.ndarray, completed: np.ndarray, hidden: np.ndarray
+) -> np.ndarray:
     """Peak signal-to-noise ratio of the hidden pixels alone.
 
     Args:
@@ -82,7 +87,9 @@ def hidden_psnr(images, completed, hidden):
     )
 
 
-def hidden_ssim(images, completed, hidden):
+def hidden_ssim(
+    images: np.ndarray, completed: np.ndarray, hidden: np.ndarray
+) -> np.ndarray:
     """Structural similarity over the windows that touch hidden pixels.
 
     Where all pixels of a window are visible and thus equal, its similarity is 1. With

@@ -1,8 +1,10 @@
 """Every number that is reported."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfattn._checks import check_integer
 
@@ -47,7 +49,7 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
-def mean_estimate(values):
+def mean_estimate(values: ArrayLike) -> Estimate:
     """Mean of independent values and its normal 95 % interval.
 
     The interval speaks of the choice of images, not of the seed of the training.
@@ -74,7 +76,12 @@ def mean_estimate(values):
     )
 
 
-def bootstrap_estimate(values, groups=None, num_resamples=10_000, seed=0):
+def bootstrap_estimate(
+    values: ArrayLike,
+    groups: ArrayLike | None = None,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
     """Mean of values and its 95 % percentile interval by the bootstrap.
 
     Source: Efron, *Bootstrap Methods: Another Look at the Jackknife*, 1979; with
@@ -117,12 +124,12 @@ def bootstrap_estimate(values, groups=None, num_resamples=10_000, seed=0):
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
-def bits_per_dimension(nats, image_shape):
+def bits_per_dimension(nats: float, image_shape: tuple[int, int, int]) -> float:
     """A negative log-likelihood in nats per image as bits per pixel and channel."""
     return nats / (np.log(2) * np.prod(image_shape))
 
 
-def spread(draws):
+def spread(draws: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Mean, lowest and highest of measures that were taken several times.
 
     Args:
@@ -142,7 +149,7 @@ def spread(draws):
     }
 
 
-def active_units(posterior_means, threshold=0.01):
+def active_units(posterior_means: ArrayLike, threshold: float = 0.01) -> int:
     """Number of latents that a variational autoencoder uses.
 
     A latent whose posterior mean hardly varies from image to image carries nothing.
@@ -168,7 +175,7 @@ def active_units(posterior_means, threshold=0.01):
     return int(np.sum(np.var(posterior_means, axis=0) > threshold))
 
 
-def frechet_distance(real, generated):
+def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
     """Fréchet distance between Gaussians fitted to two sets of features.
 
         d² = |μ_r − μ_g|² + tr(C_r + C_g − 2 (C_r C_g)^½)
@@ -215,7 +222,13 @@ def _covariance_root(features):
     return np.linalg.qr(deviations, mode="r") / np.sqrt(len(features) - 1)
 
 
-def kernel_distance(real, generated, num_subsets=100, subset_size=1000, seed=0):
+def kernel_distance(
+    real: ArrayLike,
+    generated: ArrayLike,
+    num_subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+) -> KernelDistance:
     """Squared maximum mean discrepancy with a cubic kernel (KID).
 
     For subsets x and y of s features each, with k(x, y) = (x·y / d + 1)³:
@@ -285,7 +298,9 @@ def _cubic_kernel(x, y):
     return products * products * products
 
 
-def precision_recall(real, generated, num_neighbors=3):
+def precision_recall(
+    real: ArrayLike, generated: ArrayLike, num_neighbors: int = 3
+) -> PrecisionRecall:
     """Precision and recall of generated features, by nearest neighbours.
 
     The manifold of a set is the union of closed balls, one around each feature, whose

@@ -1,1 +1,13 @@
 """How the models are trained, by the command and from Python."""
+
+from tfattn.training.recipes import Recipe, recipe
+from tfattn.training.runs import RunFolder, ShuffledBatches
+from tfattn.training.schedules import warmup_cosine
+
+__all__ = [
+    "Recipe",
+    "RunFolder",
+    "ShuffledBatches",
+    "recipe",
+    "warmup_cosine",
+]

@@ -1,136 +1,144 @@
-"""The run folder: files written whole, and a training that goes on where it was."""
+"""Run folders: trainings that can be interrupted, and files written whole."""
 
 import csv
 import json
 import os
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
+
+if TYPE_CHECKING:  # matplotlib is imported only where something is drawn
+    from matplotlib.figure import Figure
 
 
-def open_run(run, config, resume):
-    """Makes a run folder, or checks that it is the one to go on with.
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches of arrays, in an order that depends on a seed and the epoch alone.
 
-    Args:
-        run: Path of the folder.
-        config: Dictionary of what the run was asked to do.
-        resume: Whether the folder is expected to hold a run with this `config`.
-
-    Raises:
-        ValueError: If it does not, or if it does without `resume`.
-    """
-    path = run / "config.json"
-    if not path.exists():
-        if resume:
-            raise ValueError(f"Expected a run to resume in {run}. Found none.")
-        run.mkdir(parents=True, exist_ok=True)
-        write_json(path, config)
-        return
-    if not resume:
-        raise ValueError(
-            f"{run} already holds a run. Expected --resume to go on with it, or "
-            "another --out."
-        )
-    found = json.loads(path.read_text())
-    if found != config:
-        raise ValueError(
-            f"Expected the arguments that {run} was started with: {found}. "
-            f"Received: {config}"
-        )
-
-
-def fit(model, system, arrays, run, epochs, seed):
-    """Trains to the last epoch, from the last one that the run folder holds.
+    `RunFolder` says which epoch it is. Call `fit` with `shuffle=False`: otherwise Keras
+    shuffles the batches once more, by a generator whose state is in no file.
 
     Args:
-        model: The model, with the parts of its optimiser made.
-        system: Module of `tfattn.cli.systems`.
-        arrays: Arguments (x,) or (x, y) of the model's `fit`, where x may be a tuple.
-        run: Path of the run folder.
-        epochs: Number of epochs in all.
-        seed: Seed of the order of the images.
-
-    Returns:
-        The rows of history.csv, one dictionary an epoch.
+        arrays: Tuple (x,) or (x, y) of arrays (n, ...), as a model's `fit` takes them.
+        batch_size: Number of examples in a batch, reduced to n if it is larger. An
+            incomplete last batch is left out.
+        seed: Seed of the order.
     """
-    n = len(keras.tree.flatten(arrays)[0])
-    batch_size = min(system.BATCH_SIZE, n)
-    steps = n // batch_size
-    system.compile_model(model, epochs * steps)
-    history = run / "history.csv"
-    if (run / "model.keras").exists():
-        print("training had finished", flush=True)
-        model.load_weights(run / "model.keras")
-        return _read_rows(history)
-    # Keras's BackupAndRestore is no use here: it loads once the first batches are on
-    # their way, and writes in place.
-    checkpoint = run / "checkpoint.weights.h5"
-    if checkpoint.exists():
-        model.load_weights(checkpoint)
-    first_epoch = int(model.optimizer.iterations) // steps
-    rows = []
-    if first_epoch:
-        print(f"going on after epoch {first_epoch}", flush=True)
-        # Without what a killed training wrote after the last epoch that was saved.
-        rows = _read_rows(history)[:first_epoch]
-    with tqdm(
-        total=epochs * steps,
-        initial=first_epoch * steps,
-        desc="training",
-        unit="step",
-        # A terminal's line is drawn again and again, a log grows with each.
-        mininterval=0.1 if sys.stdout.isatty() else 15,
-        file=sys.stdout,
-    ) as bar:
-        for epoch in range(first_epoch, epochs):
-            started = time.monotonic()
-            # The order depends on seed and epoch alone, so that a training that goes
-            # on sees the batches that it would have seen without an interruption.
-            order = np.random.default_rng((seed, epoch)).permutation(n)
-            order = order[: steps * batch_size]
-            logs = model.fit(
-                *keras.tree.map_structure(lambda a, order=order: a[order], arrays),
-                batch_size=batch_size,
-                shuffle=False,
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                callbacks=[_Progress(bar)],
-                verbose=0,
-            ).history
-            row = {"epoch": epoch}
-            row |= {name: values[-1] for name, values in logs.items()}
-            row |= system.epoch_measurements(model)
-            row["seconds"] = time.monotonic() - started
-            rows.append(row)
-            write_whole(history, lambda path: _write_rows(path, rows))
-            write_whole(checkpoint, model.save_weights)
-            system.draw_epoch(model, run, epoch + 1)
-            bar.write(
-                f"epoch {epoch + 1}/{epochs}: {system.describe(row)}, "
-                f"{row['seconds']:.0f} s",
-                file=sys.stdout,
-            )
-    return rows
 
-
-class _Progress(keras.callbacks.Callback):
-    """Moves a progress bar by one after each batch."""
-
-    def __init__(self, bar):
+    def __init__(self, arrays: tuple, batch_size: int, seed: int = 0) -> None:
         super().__init__()
-        self.bar = bar
+        self.arrays = arrays
+        self.num_examples = len(arrays[0])
+        self.batch_size = min(batch_size, self.num_examples)
+        self.seed = seed
+        self.set_epoch(0)
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.bar.update()
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffles the examples for an epoch, counted from 0."""
+        rng = np.random.default_rng((self.seed, epoch))
+        self.order = rng.permutation(self.num_examples)
+
+    def __len__(self) -> int:
+        return self.num_examples // self.batch_size
+
+    def __getitem__(self, index: int) -> tuple:
+        start = index * self.batch_size
+        chosen = self.order[start : start + self.batch_size]
+        return tuple(array[chosen] for array in self.arrays)
+
+
+class RunFolder(keras.callbacks.Callback):
+    """Keeps a training in a folder, so that it can be interrupted and resumed.
+
+    After each epoch it writes `history.csv` with a row for each epoch, and then
+    `checkpoint.weights.h5` with the state of model and optimiser; after the last one
+    `model.keras`, which replaces the checkpoint. Each file is written whole or not at
+    all, so an interruption at any time loses at most one epoch:
+
+    ```python
+    batches = ShuffledBatches((x_train,), batch_size=128)
+    recipe(model).compile(model, num_steps=20 * len(batches))
+    folder = RunFolder("runs/mine", batches)
+    model.fit(
+        batches,
+        shuffle=False,
+        initial_epoch=folder.restore(model),
+        epochs=20,
+        callbacks=[folder],
+    )
+    ```
+
+    To resume the training, run the same lines again. The remaining epochs have the
+    batches and the random numbers that they would have had without the interruption.
+
+    What callbacks before this one add to the logs becomes part of the history. Keras's
+    `BackupAndRestore` does not fit here: it writes in place.
+
+    Args:
+        path: The folder.
+        batches: The batches of the training.
+
+    Attributes:
+        rows: The rows of `history.csv`, a dictionary for each epoch.
+    """
+
+    def __init__(self, path: str | Path, batches: ShuffledBatches) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.batches = batches
+        self.rows: list[dict[str, Any]] = []
+
+    def restore(self, model: keras.Model) -> int:
+        """Loads the state that the folder holds into a compiled model, if there is one.
+
+        Returns:
+            The number of finished epochs, which is the `initial_epoch` of `fit`.
+        """
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        for state in (self._checkpoint, self.path / "model.keras"):
+            if state.exists():
+                model.load_weights(state)
+                num_epochs = int(model.optimizer.iterations) // len(self.batches)
+                # Killed between two files, a training has a row too many.
+                self.rows = _read_rows(self._history)[:num_epochs]
+                return num_epochs
+        return 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._started = time.monotonic()
+        self.batches.set_epoch(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["seconds"] = time.monotonic() - self._started
+        self.rows.append({"epoch": epoch, **logs})
+        write_whole(self._history, lambda path: _write_rows(path, self.rows))
+        write_whole(self._checkpoint, self.model.save_weights)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        write_whole(self.path / "model.keras", self.model.save)
+        self._checkpoint.unlink(missing_ok=True)
+
+    @property
+    def _history(self):
+        return self.path / "history.csv"
+
+    @property
+    def _checkpoint(self):
+        return self.path / "checkpoint.weights.h5"
 
 
 def _write_rows(path, rows):
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+        # Other callbacks, or a validation every other epoch, give rows other names.
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
 
@@ -138,13 +146,13 @@ def _write_rows(path, rows):
 def _read_rows(path):
     with path.open(newline="") as file:
         return [
-            {name: float(value) for name, value in row.items()}
+            {name: float(value) for name, value in row.items() if value}
             | {"epoch": int(row["epoch"])}
             for row in csv.DictReader(file)
         ]
 
 
-def load_run(run):
+def load_run(run: Path) -> tuple[keras.Model, dict[str, Any]]:
     """The model and the metrics of a finished run; ValueError if there is none."""
     for name in ("model.keras", "metrics.json"):
         if not (run / name).exists():
@@ -156,17 +164,17 @@ def load_run(run):
     return model, json.loads((run / "metrics.json").read_text())
 
 
-def write_json(path, content):
+def write_json(path: str | Path, content: Any) -> None:
     """`content` as indented JSON, whole."""
     write_whole(path, lambda part: part.write_text(json.dumps(content, indent=2)))
 
 
-def write_figure(path, figure):
+def write_figure(path: str | Path, figure: "Figure") -> None:
     """A figure of `tfattn.plots` as a picture, whole."""
     write_whole(path, lambda part: figure.savefig(part, dpi=100))
 
 
-def write_whole(path, write):
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     """Lets `write` fill a temporary file, then gives it its name in one step."""
     path = Path(path)
     part = path.with_name(f".{os.getpid()}.{path.name}")

@@ -1,105 +1,96 @@
-"""The classifier on whose features generated images are judged."""
+"""The command's classifier."""
 
-import keras
+import argparse
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from tfattn import data, plots
-from tfattn.cli.systems.common import TEST_DRAW_SEED, binarisation
-from tfattn.models import ImageClassifier, classifier_optimizer
+from tfattn.cli.systems.base import System, labels_of
+from tfattn.cli.systems.binary import TEST_DRAW_SEED, binarisation
+from tfattn.data import Dataset
+from tfattn.models import ImageClassifier
+from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
-BATCH_SIZE = 128
-EPOCHS = 16
-DATA = ("mnist", "fashion_mnist", "digits")
-PICTURES = {"errors.png": "misclassified test images: true class → predicted class"}
 
+class ClassifierSystem(System[ImageClassifier]):
+    """The classifier on whose features generated images are judged."""
 
-def add_arguments(parser):
-    parser.add_argument(
-        "--binarize",
-        action="store_true",
-        help="a judge of black and white images: pixels are drawn in each step",
+    recipe = RECIPES[ImageClassifier]
+    data = ("mnist", "fashion_mnist", "digits")
+    pictures = (
+        ("errors.png", "misclassified test images: true class → predicted class"),
     )
 
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--binarize",
+            action="store_true",
+            help="a judge of black and white images: pixels are drawn in each step",
+        )
 
-def build(dataset, arguments):
-    return ImageClassifier(
-        dataset.x_train.shape[1:],
-        num_classes=int(dataset.y_train.max()) + 1,
-        # Clothes have no left and right, digits have.
-        flip=dataset.name == "fashion_mnist",
-        binarize=arguments.binarize,
-        seed=arguments.seed,
-    )
+    def build(self, dataset: Dataset, *, seed: int, binarize: bool) -> ImageClassifier:
+        return ImageClassifier(
+            dataset.x_train.shape[1:],
+            num_classes=int(labels_of(dataset)[0].max()) + 1,
+            # Clothes have no left and right, digits have.
+            flip=dataset.name == "fashion_mnist",
+            binarize=binarize,
+            seed=seed,
+        )
 
+    def training_arrays(
+        self, dataset: Dataset, model: ImageClassifier
+    ) -> tuple[np.ndarray, ...]:
+        return dataset.x_train, labels_of(dataset)[0]
 
-def training_arrays(dataset, model):
-    return dataset.x_train, dataset.y_train
+    def describe(self, logs: dict[str, float]) -> str:
+        return (
+            f"cross-entropy {logs['loss']:.4f}, "
+            f"training accuracy {logs['accuracy']:.2%}"
+        )
 
+    def measure(self, model: ImageClassifier, dataset: Dataset) -> dict[str, Any]:
+        found = model.classify(_judged(model, dataset))
+        accuracy = float(np.mean(found == dataset.y_test))
+        print(f"test accuracy: {accuracy:.2%}", flush=True)
+        protocol = f"all {len(dataset.x_test)} test images, once, after training"
+        if model.binarize:
+            protocol += f"; {binarisation(dataset.name)}"
+        return {"protocol": protocol, "accuracy": accuracy}
 
-def compile_model(model, num_steps):
-    model.compile(
-        classifier_optimizer(num_steps),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    model.optimizer.build(model.trainable_variables)
+    def in_words(self, result: dict[str, Any]) -> str:
+        return (
+            f"The classifier gives {result['accuracy']:.2%} of the test images their "
+            "true class."
+        )
 
+    def draw(self, model: ImageClassifier, dataset: Dataset, run: Path) -> None:
+        x = _judged(model, dataset)
+        found = model.classify(x)
+        _, labels = labels_of(dataset)
+        wrong = np.flatnonzero(found != labels)[:40]
+        images = np.ones((4, 10, *model.image_shape), "float32")
+        images.reshape(40, *model.image_shape)[: len(wrong)] = x[wrong]
+        titles = [
+            " ".join(f"{labels[i]}→{found[i]}" for i in wrong[start : start + 10])
+            for start in range(0, 40, 10)
+        ]
+        figure = plots.image_grid(images, titles, "test images that it gets wrong")
+        write_figure(run / "errors.png", figure)
 
-def epoch_measurements(model):
-    return {}
+    def sample(self, model: ImageClassifier, n: int, seed: int) -> np.ndarray:
+        raise ValueError(
+            "A classifier draws no images. Expected the run of another system."
+        )
 
-
-def describe(row):
-    return f"cross-entropy {row['loss']:.4f}, training accuracy {row['accuracy']:.2%}"
-
-
-def draw_epoch(model, run, epoch):
-    """Nothing: there is nothing to see before the end."""
-
-
-def measure(model, dataset):
-    accuracy = float(np.mean(model.classify(_judged(model, dataset)) == dataset.y_test))
-    print(f"test accuracy: {accuracy:.2%}", flush=True)
-    protocol = f"all {len(dataset.x_test)} test images, once, after training"
-    if model.binarize:
-        protocol += f"; {binarisation(dataset.name)}"
-    return {"protocol": protocol, "accuracy": accuracy}
-
-
-def in_words(result):
-    return (
-        f"The classifier gives {result['accuracy']:.2%} of the test images their true "
-        "class."
-    )
-
-
-def draw(model, dataset, run):
-    """The test images that it gets wrong, with what it takes them for."""
-    x = _judged(model, dataset)
-    found = model.classify(x)
-    wrong = np.flatnonzero(found != dataset.y_test)[:40]
-    images = np.ones((4, 10, *model.image_shape), "float32")
-    images.reshape(40, *model.image_shape)[: len(wrong)] = x[wrong]
-    titles = [
-        " ".join(f"{dataset.y_test[i]}→{found[i]}" for i in wrong[start : start + 10])
-        for start in range(0, 40, 10)
-    ]
-    figure = plots.image_grid(images, titles, "test images that it gets wrong")
-    write_figure(run / "errors.png", figure)
-
-
-def evaluate(model, dataset, arguments):
-    return measure(model, dataset)
+    def next_commands(self, run: Path) -> list[tuple[list[str], str]]:
+        return []
 
 
 def _judged(model, dataset):
-    """Test images as the classifier is to see them."""
+    """The test images as the classifier takes them."""
     x = dataset.x_test
     return data.binarize(x, TEST_DRAW_SEED) if model.binarize else x
-
-
-def sample(model, n, seed):
-    raise ValueError(
-        "A classifier draws no images. Expected the run of another system."
-    )

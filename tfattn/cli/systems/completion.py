@@ -1,25 +1,27 @@
-"""The completion VAE, on faces or digits, for the command line."""
+"""The command's completion VAE."""
 
-import keras
+import argparse
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from tfattn import data, plots
-from tfattn.cli.systems.common import (
-    TEST_DRAW_SEED,
+from tfattn.cli.systems.base import (
+    System,
+    add_attention,
     add_mixed_precision,
-    binarisation,
+    attention_of,
     dtype_of,
-    warmup_cosine,
 )
-from tfattn.data import masks
+from tfattn.cli.systems.binary import TEST_DRAW_SEED, binarisation
+from tfattn.data import Dataset, masks
 from tfattn.evaluation import completion_quality, metrics
 from tfattn.evaluation.baselines import mean_image
-from tfattn.models import CompletionVAE, TwoTimeScaleOptimizer
+from tfattn.models import CompletionVAE
+from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
-BATCH_SIZE = 32
-EPOCHS = 40
-DATA = ("olivetti", "faces", "mnist", "fashion_mnist", "binarized_mnist", "digits")
 FACES = ("olivetti", "faces")
 # Black and white, as the VAE and the Transformer have them.
 DIGITS = ("mnist", "binarized_mnist", "digits")
@@ -31,182 +33,183 @@ EPOCH_SIZE = 9600
 NUM_TEST_IMAGES = 1000
 NUM_SAMPLES = 16
 MEASURED_MASKS = ("lower_half", "centre", "strokes")
-PICTURES = {
-    "samples.png": "test images, their lower halves hidden and completed",
-    **{
-        f"samples_{name}.png": f"the same for the mask {name}"
-        for name in masks.NAMES[1:]
-    },
-    "attention.png": "where the decoder looks when it draws the pixel at the cross",
-}
+MAP_WORDS = "where the decoder looks when it draws the pixel at the cross"
 SAMPLE_SEED = 0
 
 
-def add_arguments(parser):
-    parser.add_argument(
-        "--attention",
-        choices=["self", "residual", "uniform", "none"],
-        default="self",
-    )
-    parser.add_argument(
-        "--adversarial",
-        action="store_true",
-        help="train against a discriminator, too: sharper, and further from the truth",
-    )
-    parser.add_argument(
-        "--gate", action="store_true", help="an attention gate in the decoder"
-    )
-    add_mixed_precision(parser)
+class CompletionSystem(System[CompletionVAE]):
+    """The completion VAE, on faces or digits, for the command line."""
 
-
-def build(dataset, arguments):
-    faces = dataset.name in FACES
-    return CompletionVAE(
-        dataset.x_train.shape[1:],
-        latent_dim=NUM_LATENTS_OF_FACES if faces else NUM_LATENTS,
-        levels=2 if dataset.name in DIGITS else 256,
-        attention=None if arguments.attention == "none" else arguments.attention,
-        adversarial=arguments.adversarial,
-        gate=arguments.gate,
-        # A mirrored digit is none.
-        augment=faces,
-        seed=arguments.seed,
-        dtype=dtype_of(arguments),
+    recipe = RECIPES[CompletionVAE]
+    data = ("olivetti", "faces", "mnist", "fashion_mnist", "binarized_mnist", "digits")
+    pictures = (
+        ("samples.png", "test images, their lower halves hidden and completed"),
+        *((f"samples_{n}.png", f"the same for the mask {n}") for n in masks.NAMES[1:]),
+        ("attention.png", MAP_WORDS),
     )
 
-
-def training_arrays(dataset, model):
-    repeats = max(1, round(EPOCH_SIZE / len(dataset.x_train)))
-    return (np.tile(dataset.x_train, (repeats, 1, 1, 1)),)
-
-
-def compile_model(model, num_steps):
-    """AdamW with a warm-up and a cosine decay to nothing over `num_steps` steps."""
-    optimizer = keras.optimizers.AdamW(
-        warmup_cosine(3e-3, num_steps), weight_decay=0.01, beta_2=0.99, clipnorm=1000.0
-    )
-    if model.adversarial:
-        discriminator = keras.optimizers.Adam(4e-4, beta_1=0.0, beta_2=0.99)
-        optimizer = TwoTimeScaleOptimizer(optimizer, discriminator)
-    model.compile(optimizer)
-
-
-def epoch_measurements(model):
-    """γ of each attention layer."""
-    return {f"gamma_{name}": gamma for name, gamma in model.gammas().items()}
-
-
-def describe(row):
-    words = f"−log p of the hidden pixels ≤ {row['reconstruction'] + row['kl']:.0f} "
-    words += f"nats (KL {row['kl']:.1f})"
-    if "generator_loss" in row:
-        words += f", discriminator's loss {row['discriminator_loss']:.3f}"
-    gammas = [f"{row[k]:+.3f}" for k in row if k.startswith("gamma_")]
-    return f"{words}, γ: {', '.join(gammas) or 'none'}"
-
-
-def draw_epoch(model, run, epoch):
-    """Nothing: completions are drawn of test images, at the end."""
-
-
-def draw(model, dataset, run):
-    x = test_images(dataset, model)[:6]
-    visible = masks.draw("lower_half", len(x), model.image_shape[:2])
-    _write_sheet(model, x, visible, run / "samples.png")
-    for name in masks.NAMES[1:]:
-        other = masks.draw(name, len(x), model.image_shape[:2], SAMPLE_SEED)
-        _write_sheet(model, x, other, run / f"samples_{name}.png")
-    if model.attention != "self":
-        return
-    maps = model.attention_maps(x, visible)
-    map_h, map_w = maps.shape[1:3]
-    queries = [
-        (int(map_h * row), int(map_w * column))
-        for row, column in ((0.6, 0.35), (0.6, 0.65), (0.75, 0.5), (0.9, 0.5))
-    ]
-    figure = plots.attention_figure(
-        model.complete(x, visible, seed=SAMPLE_SEED)[:, 0],
-        maps,
-        queries,
-        title="where the decoder looks when it draws the pixel at the cross",
-    )
-    write_figure(run / "attention.png", figure)
-
-
-def measure(model, dataset):
-    x = test_images(dataset, model)
-    found = {
-        name: quality(model, x, _measured_mask(model, x, name))
-        for name in MEASURED_MASKS
-    }
-    estimates = {
-        name: {
-            measure: metrics.bootstrap_estimate(values)._asdict()
-            for measure, values in of_mask.items()
-        }
-        for name, of_mask in found.items()
-    }
-    for name, of_mask in estimates.items():
-        print(
-            f"test images, {name.replace('_', ' ')} hidden: "
-            + ", ".join(
-                f"{measure} {of_mask[measure]['value']:.3f}"
-                for measure in ("psnr", "ssim", "best_psnr", "diversity")
-            ),
-            flush=True,
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        add_attention(parser, CompletionVAE)
+        parser.add_argument(
+            "--adversarial",
+            action="store_true",
+            help="train against a discriminator, too: sharper, and further from the "
+            "truth",
         )
-    visible = masks.draw("lower_half", 1, model.image_shape[:2])[0]
-    filled_in = mean_image(dataset.x_train, x, visible)
-    return {
-        "protocol": protocol(dataset, model, x),
-        "completion": estimates,
-        "lower_half_psnr_of_the_mean_image": float(
-            completion_quality(x, visible, filled_in)["psnr"].mean()
-        ),
-    }
+        parser.add_argument(
+            "--gate", action="store_true", help="an attention gate in the decoder"
+        )
+        add_mixed_precision(parser)
+
+    def build(
+        self,
+        dataset: Dataset,
+        *,
+        seed: int,
+        attention: str,
+        adversarial: bool,
+        gate: bool,
+        mixed_precision: bool,
+    ) -> CompletionVAE:
+        faces = dataset.name in FACES
+        return CompletionVAE(
+            dataset.x_train.shape[1:],
+            latent_dim=NUM_LATENTS_OF_FACES if faces else NUM_LATENTS,
+            levels=2 if dataset.name in DIGITS else 256,
+            attention=attention_of(attention),
+            adversarial=adversarial,
+            gate=gate,
+            # A mirrored digit is none.
+            augment=faces,
+            seed=seed,
+            dtype=dtype_of(mixed_precision),
+        )
+
+    def training_arrays(
+        self, dataset: Dataset, model: CompletionVAE
+    ) -> tuple[np.ndarray, ...]:
+        repeats = max(1, round(EPOCH_SIZE / len(dataset.x_train)))
+        return (np.tile(dataset.x_train, (repeats, 1, 1, 1)),)
+
+    def epoch_measurements(self, model: CompletionVAE) -> dict[str, float]:
+        """γ of each attention layer."""
+        return {f"gamma_{name}": gamma for name, gamma in model.gammas().items()}
+
+    def describe(self, logs: dict[str, float]) -> str:
+        bound = logs["reconstruction"] + logs["kl"]
+        words = f"−log p of the hidden pixels ≤ {bound:.0f} nats (KL {logs['kl']:.1f})"
+        if "generator_loss" in logs:
+            words += f", discriminator's loss {logs['discriminator_loss']:.3f}"
+        gammas = [f"{logs[k]:+.3f}" for k in logs if k.startswith("gamma_")]
+        return f"{words}, γ: {', '.join(gammas) or 'none'}"
+
+    def measure(self, model: CompletionVAE, dataset: Dataset) -> dict[str, Any]:
+        x = test_images(dataset, model)
+        found = {
+            name: quality(model, x, _measured_mask(model, x, name))
+            for name in MEASURED_MASKS
+        }
+        estimates = {
+            name: {
+                measure: metrics.bootstrap_estimate(values)._asdict()
+                for measure, values in of_mask.items()
+            }
+            for name, of_mask in found.items()
+        }
+        for name, of_mask in estimates.items():
+            print(
+                f"test images, {name.replace('_', ' ')} hidden: "
+                + ", ".join(
+                    f"{measure} {of_mask[measure]['value']:.3f}"
+                    for measure in ("psnr", "ssim", "best_psnr", "diversity")
+                ),
+                flush=True,
+            )
+        visible = masks.draw("lower_half", 1, model.image_shape[:2])[0]
+        filled_in = mean_image(dataset.x_train, x, visible)
+        return {
+            "protocol": protocol(dataset, model, x),
+            "completion": estimates,
+            "lower_half_psnr_of_the_mean_image": float(
+                completion_quality(x, visible, filled_in)["psnr"].mean()
+            ),
+        }
+
+    def evaluate(
+        self,
+        model: CompletionVAE,
+        dataset: Dataset,
+        *,
+        num_samples: int,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """The same, and the importance-weighted bound of the hidden half."""
+        x = test_images(dataset, model)
+        visible = _measured_mask(model, x, "lower_half")
+        nats = -model.log_likelihood_bound(x, visible, num_samples=num_samples)
+        estimate = metrics.bootstrap_estimate(_bits_per_hidden_pixel(nats, x, visible))
+        print(
+            f"lower half: at most {estimate.value:.3f} bits per hidden pixel "
+            f"({num_samples} draws of z)"
+        )
+        return self.measure(model, dataset) | {
+            f"bits_per_hidden_pixel_{num_samples}": estimate._asdict()
+        }
+
+    def in_words(self, result: dict[str, Any]) -> str:
+        found = result["completion"]["lower_half"]
+        return (
+            f"Where the lower half is hidden, the mean of {NUM_SAMPLES} completions "
+            f"has a PSNR of {found['psnr']['value']:.1f} dB, and the best of them "
+            f"{found['best_psnr']['value']:.1f} dB. Larger is better. Filling in the "
+            "mean training image gives "
+            f"{result['lower_half_psnr_of_the_mean_image']:.1f} dB."
+        )
+
+    def draw(self, model: CompletionVAE, dataset: Dataset, run: Path) -> None:
+        x = test_images(dataset, model)[:6]
+        visible = masks.draw("lower_half", len(x), model.image_shape[:2])
+        _write_sheet(model, x, visible, run / "samples.png")
+        for name in masks.NAMES[1:]:
+            other = masks.draw(name, len(x), model.image_shape[:2], SAMPLE_SEED)
+            _write_sheet(model, x, other, run / f"samples_{name}.png")
+        if model.attention != "self":
+            return
+        maps = model.attention_maps(x, visible)
+        map_h, map_w = maps.shape[1:3]
+        queries = [
+            (int(map_h * row), int(map_w * column))
+            for row, column in ((0.6, 0.35), (0.6, 0.65), (0.75, 0.5), (0.9, 0.5))
+        ]
+        figure = plots.attention_figure(
+            model.complete(x, visible, seed=SAMPLE_SEED)[:, 0],
+            maps,
+            queries,
+            title=MAP_WORDS,
+        )
+        write_figure(run / "attention.png", figure)
+
+    def sample(self, model: CompletionVAE, n: int, seed: int) -> np.ndarray:
+        raise ValueError(
+            "A completion needs an image to complete. Expected `tfattn complete IMAGE`."
+        )
+
+    def next_commands(self, run: Path) -> list[tuple[list[str], str]]:
+        command = ["complete", "face.jpg", "--run", str(run)]
+        return [(command, "complete a picture of yours")]
 
 
-def in_words(result):
-    found = result["completion"]["lower_half"]
-    return (
-        f"Where the lower half is hidden, the mean of {NUM_SAMPLES} completions has a "
-        f"PSNR of {found['psnr']['value']:.1f} dB, and the best of them "
-        f"{found['best_psnr']['value']:.1f} dB. Larger is better. Filling in the mean "
-        "training image gives "
-        f"{result['lower_half_psnr_of_the_mean_image']:.1f} dB."
-    )
-
-
-def evaluate(model, dataset, arguments):
-    """The same, and the importance-weighted bound of the hidden half."""
-    x = test_images(dataset, model)
-    visible = _measured_mask(model, x, "lower_half")
-    nats = -model.log_likelihood(x, visible, num_samples=arguments.num_samples)
-    estimate = metrics.bootstrap_estimate(_bits_per_hidden_pixel(nats, x, visible))
-    print(
-        f"lower half: at most {estimate.value:.3f} bits per hidden pixel "
-        f"({arguments.num_samples} draws of z)"
-    )
-    return measure(model, dataset) | {
-        f"bits_per_hidden_pixel_{arguments.num_samples}": estimate._asdict()
-    }
-
-
-def sample(model, n, seed):
-    raise ValueError(
-        "A completion needs an image to complete. Expected `tfattn complete IMAGE`."
-    )
-
-
-def quality(model, x, visible):
+def quality(
+    model: CompletionVAE, x: np.ndarray, visible: np.ndarray
+) -> dict[str, np.ndarray]:
     """Every measure of `NUM_SAMPLES` completions, and the bound, for each image."""
-    completions = model.complete(x, visible, NUM_SAMPLES, seed=SAMPLE_SEED)
+    completions = model.complete(x, visible, num_samples=NUM_SAMPLES, seed=SAMPLE_SEED)
     found = completion_quality(x, visible, completions)
     nats = -model.elbo(x, visible, num_samples=4)
     return found | {"bits_per_hidden_pixel": _bits_per_hidden_pixel(nats, x, visible)}
 
 
-def protocol(dataset, model, x):
+def protocol(dataset: Dataset, model: CompletionVAE, x: np.ndarray) -> str:
     """Words on what `measure` measures."""
     people = ", of people that training never shows" * (dataset.name == "olivetti")
     drawn = f"; {binarisation(dataset.name)}" * (model.levels == 2)
@@ -219,7 +222,7 @@ def protocol(dataset, model, x):
     )
 
 
-def test_images(dataset, model):
+def test_images(dataset: Dataset, model: CompletionVAE) -> np.ndarray:
     """All test images, or a seeded subset of a large set, of the model's levels."""
     order = np.random.default_rng(0).permutation(len(dataset.x_test))
     x = dataset.x_test[np.sort(order[:NUM_TEST_IMAGES])]
@@ -236,7 +239,7 @@ def _bits_per_hidden_pixel(nats, x, visible):
 
 
 def _write_sheet(model, x, visible, path):
-    completions = model.complete(x, visible, 8, seed=SAMPLE_SEED)
+    completions = model.complete(x, visible, num_samples=8, seed=SAMPLE_SEED)
     figure = plots.completion_figure(
         x, visible, completions, "whole, what is shown, completions of it"
     )

@@ -1,0 +1,190 @@
+"""A training in a run folder: its order, its files, and how it is resumed."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+from tfattn.training import RunFolder, ShuffledBatches, runs
+
+NUM_EXAMPLES, BATCH_SIZE, SEED = 17, 5, 3  # 3 batches, 2 examples are left out
+EPOCHS = 3
+pytestmark = pytest.mark.backend
+
+
+def order_of(epoch):
+    """The examples of an epoch, batch by batch, by a loop."""
+    order = np.random.default_rng((SEED, epoch)).permutation(NUM_EXAMPLES)
+    batches = []
+    for start in (0, 5, 10):
+        batches.append([int(i) for i in order[start : start + BATCH_SIZE]])
+    return batches
+
+
+class Note(keras.layers.Layer):
+    """Passes examples on and notes them, step by step."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def call(self, x, training=None):
+        if training:
+            numbers = keras.ops.convert_to_numpy(x)[:, 0]
+            self.seen.append([int(number) for number in numbers])
+        return x
+
+
+class Watch(keras.callbacks.Callback):
+    """A callback as a user writes them."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+    def on_train_begin(self, logs=None):
+        self.events.append("begin")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.events.append((epoch, logs["loss"]))
+        logs["of_user"] = 10.0 * epoch
+
+
+def small_batches():
+    x = np.arange(NUM_EXAMPLES, dtype="float32")[:, None]
+    return ShuffledBatches((x, np.sqrt(x)), BATCH_SIZE, SEED)
+
+
+def train(path, *callbacks):
+    """One training of a tiny model, or what is left of it: the model and its folder."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((1,)), Note(), keras.layers.Dense(1)])
+    # Eagerly, a step can note its examples.
+    model.compile(keras.optimizers.Adam(0.1), "mse", run_eagerly=True)
+    batches = small_batches()
+    folder = RunFolder(path, batches)
+    model.fit(
+        batches,
+        shuffle=False,
+        initial_epoch=folder.restore(model),
+        epochs=EPOCHS,
+        callbacks=[*callbacks, folder],
+        verbose=0,
+    )
+    return model, folder
+
+
+def history(path):
+    with (path / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training without interruption."""
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    return path, *train(path)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 4])
+def test_order_is_that_of_a_loop(epoch):
+    numbers = np.arange(NUM_EXAMPLES)
+    images = np.arange(NUM_EXAMPLES, dtype="uint8")[:, None, None] * np.ones((2, 3))
+    batches = ShuffledBatches((images, numbers), BATCH_SIZE, SEED)
+    batches.set_epoch(epoch)
+    assert len(batches) == 3
+    for index in (2, 0, 1):  # in any order
+        x, y = batches[index]
+        expected = order_of(epoch)[index]
+        assert y.tolist() == expected
+        np.testing.assert_array_equal(x, images[expected])
+        assert x.dtype == images.dtype
+
+
+def test_a_batch_is_at_most_all_examples():
+    batches = ShuffledBatches((np.arange(4),), batch_size=7)
+    assert len(batches) == 1 and sorted(batches[0][0]) == [0, 1, 2, 3]
+
+
+def test_fit_trains_on_the_batches_of_each_epoch(whole):
+    _, model, _ = whole
+    assert model.layers[0].seen == [b for e in range(EPOCHS) for b in order_of(e)]
+
+
+def test_folder_of_a_finished_training(whole):
+    path, model, folder = whole
+    assert {p.name for p in path.iterdir()} == {"history.csv", "model.keras"}
+    rows = history(path)
+    assert list(rows[0]) == ["epoch", "loss", "seconds"]
+    assert [float(r["loss"]) for r in rows] == [r["loss"] for r in folder.rows]
+    assert [float(r["loss"]) for r in rows] == model.history.history["loss"]
+
+
+def test_callback_of_a_user(tmp_path, whole):
+    """It sees each epoch of one `fit`, and what it adds to the logs is written."""
+    watch = Watch()
+    _, folder = train(tmp_path, watch)
+    losses = [row["loss"] for row in whole[2].rows]
+    np.testing.assert_allclose([row["loss"] for row in folder.rows], losses)
+    assert watch.events == ["begin", *enumerate(r["loss"] for r in folder.rows)]
+    assert [row["of_user"] for row in history(tmp_path)] == ["0.0", "10.0", "20.0"]
+
+
+# Each epoch writes the history, then the checkpoint; the last file is the model.
+@pytest.mark.parametrize("num_files", range(2 * EPOCHS + 1))
+def test_killed_before_any_file_and_resumed(num_files, whole, tmp_path, monkeypatch):
+    """At most the epoch that was under way is lost, and all ends the same."""
+    write_whole, written = runs.write_whole, []
+
+    def killed(path, write):
+        if len(written) == num_files:
+            raise KeyboardInterrupt
+        write_whole(path, write)
+        written.append(path)
+
+    with monkeypatch.context() as context:
+        context.setattr(runs, "write_whole", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path)
+    assert not (tmp_path / "model.keras").exists()
+    watch = Watch()
+    model, folder = train(tmp_path, watch)
+    finished = num_files // 2
+    assert [event[0] for event in watch.events[1:]] == [*range(finished, EPOCHS)]
+    remaining = range(finished, EPOCHS)
+    assert model.layers[0].seen == [b for e in remaining for b in order_of(e)]
+    _, other, expected = whole
+    assert [row["epoch"] for row in folder.rows] == [*range(EPOCHS)]
+    # The file has the same rows; a value that an epoch does not have is left out.
+    for row, written in zip(folder.rows, history(tmp_path), strict=True):
+        assert {k: float(v) for k, v in written.items() if v} == row
+    np.testing.assert_allclose(
+        [row["loss"] for row in folder.rows],
+        [row["loss"] for row in expected.rows],
+        rtol=1e-4,
+    )
+    for one, another in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(one, another, rtol=1e-4)
+
+
+def test_finished_training_is_not_trained_again(tmp_path):
+    train(tmp_path)
+    before = history(tmp_path)
+    model, folder = train(tmp_path)
+    assert model.layers[0].seen == [] and len(folder.rows) == EPOCHS
+    assert history(tmp_path) == before
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+
+    def fail(part):
+        part.write_text("half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        runs.write_whole(path, fail)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
