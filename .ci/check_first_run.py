@@ -28,7 +28,7 @@ for name in ("samples.png", "attention.png"):
 # Whether the digits are legible: of real ones a classifier is nearly always sure.
 model = keras.saving.load_model(run / "model.keras")
 logits = load_pretrained("classifier_mnist").predict(
-    model.sample(100, seed=0), verbose=0
+    model.generate(100, seed=0), verbose=0
 )
 probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 legible = np.mean(probabilities.max(axis=1) > 0.9)

@@ -125,7 +125,7 @@ def digits(run):
     found = rows("lower_half", dataset.x_train[few], x, {"CompletionVAE": model})
     visible = masks.draw("lower_half", 1, x.shape[1:3])[0]
     completions = load_pretrained("transformer_mnist").complete(
-        x, visible, completion.NUM_SAMPLES, seed=completion.SAMPLE_SEED
+        x, visible, num_samples=completion.NUM_SAMPLES, seed=completion.SAMPLE_SEED
     )
     found["ImageTransformer"] = completion_quality(x, visible, completions)
     return {
@@ -144,7 +144,7 @@ def seconds_of_a_face(model, face):
     seconds = []
     for seed in range(11):
         started = time.perf_counter()
-        model.complete(face[None], visible, 16, seed=seed)
+        model.complete(face[None], visible, num_samples=16, seed=seed)
         seconds.append(time.perf_counter() - started)
     return {"first": seconds[0], "later": float(np.median(seconds[1:]))}
 

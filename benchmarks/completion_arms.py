@@ -59,28 +59,23 @@ def train_one(arguments):
     import keras
 
     from tfattn import data
-    from tfattn.cli import main as cli
     from tfattn.cli.systems import completion
     from tfattn.data import masks
     from tfattn.training import runs
 
-    parser = cli.build_parser()
-    options = parser.parse_args(
-        ["train", "completion", "--attention", arguments.arm, "--mixed-precision"]
-    )
-    options.seed = arguments.seed
+    system = completion.CompletionSystem()
     dataset = data.load("olivetti")
     keras.utils.set_random_seed(arguments.seed)
-    model = completion.build(dataset, options)
+    model = system.build(
+        dataset,
+        seed=arguments.seed,
+        attention=arguments.arm,
+        adversarial=False,
+        gate=False,
+        mixed_precision=True,
+    )
     with tempfile.TemporaryDirectory() as folder:
-        runs.fit(
-            model,
-            completion,
-            completion.training_arrays(dataset, model),
-            Path(folder),
-            arguments.epochs,
-            arguments.seed,
-        )
+        system.fit(model, dataset, Path(folder), arguments.epochs, arguments.seed)
     x = dataset.x_test
     content = {
         "protocol": completion.protocol(dataset, model, x),

@@ -19,22 +19,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfattn.cli.systems import gan as gan_system
+from tfattn.cli.systems.gan import LATENT_DIM
 from tfattn.models import SelfAttentionGAN
+from tfattn.training import recipe
 
-BATCH_SIZE, ROUNDS, NUM_SAMPLES = gan_system.BATCH_SIZE, 60, 5000
+BATCH_SIZE, ROUNDS, NUM_SAMPLES = 64, 60, 5000
 
 
 def compiled_step(attention, dtype):
     """The function that trains on one batch, and its model."""
     keras.utils.set_random_seed(0)
     model = SelfAttentionGAN(
-        latent_dim=gan_system.LATENT_DIM,
+        latent_dim=LATENT_DIM,
         num_classes=10,
         attention=attention,
         dtype=dtype,
     )
-    gan_system.compile_model(model, num_steps=1000)
+    recipe(model).compile(model, num_steps=1000)
     step = tf.function(lambda x, labels: model.train_step(((x, labels),)))
     return lambda batch: step(*batch)["generator_loss"].numpy(), model
 

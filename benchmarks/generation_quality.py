@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from tfattn import data, plots
-from tfattn.cli.systems.gan import quality, sample
-from tfattn.evaluation import metrics
+from tfattn.cli.systems import SYSTEMS
+from tfattn.evaluation import generation_report, metrics
 from tfattn.models import load_pretrained, pretrained_results
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +69,7 @@ def measure(name):
     dataset, classifier = data.load(name), load_pretrained(f"classifier_{name}")
 
     def score(images, labels=None):
-        return quality(classifier, dataset.x_test, images, labels)
+        return generation_report(classifier, dataset.x_test, images, labels)
 
     rows = {}
 
@@ -87,14 +87,14 @@ def measure(name):
     add("without class 0", [score(*training_draw(dataset, 0, without=0))])
     if name == "mnist":
         vae = load_pretrained("vae_mnist")
-        draws = [vae.sample(len(images), seed=seed) for seed in range(NUM_DRAWS)]
+        draws = [vae.generate(len(images), seed=seed) for seed in range(NUM_DRAWS)]
         add("attention VAE", [score(draw) for draw in draws])
     published = pretrained_results(f"gan_{name}")
     rows["self-attention GAN"] = {key: published[key] for key in MEASURES}
     gan, draws = load_pretrained(f"gan_{name}"), []
     for seed in range(NUM_DRAWS):
         labels = np.random.default_rng(seed).choice(dataset.y_train, len(images))
-        draws.append((gan.generate(len(labels), labels, seed), labels))
+        draws.append((gan.generate(len(labels), labels, seed=seed), labels))
     add("self-attention GAN, temperature 1", [score(*draw) for draw in draws])
     return rows
 
@@ -123,7 +123,7 @@ def draw_samples(names, path):
     """Samples of the shipped GANs, a row for each class, side by side."""
     sheets = []
     for name in names:
-        images = sample(load_pretrained(f"gan_{name}"), 80, seed=0)
+        images = SYSTEMS["gan"].sample(load_pretrained(f"gan_{name}"), 80, seed=0)
         sheets.append(images.reshape(8, 10, *images.shape[1:]).swapaxes(0, 1))
     figure = plots.image_grid(np.concatenate(sheets, axis=1), cell_size=0.5)
     figure.savefig(path, dpi=80)

@@ -56,8 +56,8 @@ def keras_layer(method):
             b, h, w, c = ops.shape(x)
             flat = ops.reshape(x, (b, h * w, c))
             query, key, value = (
-                ops.matmul(flat, kernel)
-                for kernel in (self.query_kernel, self.key_kernel, self.value_kernel)
+                dense(flat)
+                for dense in (self.query_dense, self.key_dense, self.value_dense)
             )
             if method == "floor":
                 scores = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
@@ -66,7 +66,7 @@ def keras_layer(method):
                 attended = ops.dot_product_attention(
                     query[:, :, None], key[:, :, None], value[:, :, None], scale=1.0
                 )[:, :, 0]
-            attended = ops.matmul(attended, self.output_kernel)
+            attended = self.output_dense(attended)
             return x + self.gamma * ops.reshape(attended, (b, h, w, c))
 
     class FlatMultiHeadAttention(keras.layers.Layer):

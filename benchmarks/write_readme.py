@@ -355,7 +355,7 @@ def draw(folder):
         load_pretrained(name)
         for name in ("vae_mnist", "transformer_mnist", "transformer_words")
     )
-    samples = vae.sample(60, seed=0).reshape(4, 15, *vae.image_shape)
+    samples = vae.generate(60, seed=0).reshape(4, 15, *vae.image_shape)
     plots.image_grid(samples).savefig(folder / "samples.png", dpi=80)
     x = data.binarize(data.load("mnist").x_test[:3], seed=0)
     plots.attention_figure(vae.reconstruct(x), vae.attention_maps(x)).savefig(
@@ -373,7 +373,9 @@ def draw(folder):
     completions = np.concatenate(
         [
             ridge_regression(both, x, visible),
-            load_pretrained("completion_olivetti").complete(x, visible, 6, seed=0),
+            load_pretrained("completion_olivetti").complete(
+                x, visible, num_samples=6, seed=0
+            ),
         ],
         axis=1,
     )

@@ -9,6 +9,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 # Everything else passes: warnings, errors and tracebacks, of a crash as well.
 REMARKS = "|".join(
@@ -33,13 +34,14 @@ for line in sys.stdin.buffer:
 
 
 @contextlib.contextmanager
-def without_remarks():
+def without_remarks() -> Iterator[None]:
     """Filters what is written to standard error, C++ code included."""
     sys.stderr.flush()
     stderr = os.dup(2)
     reader = subprocess.Popen(
         [sys.executable, "-c", FILTER, REMARKS], stdin=subprocess.PIPE
     )
+    assert reader.stdin is not None  # because of PIPE
     os.dup2(reader.stdin.fileno(), 2)
     reader.stdin.close()
     try:
@@ -53,7 +55,7 @@ def without_remarks():
             reader.wait(timeout=2)
 
 
-def main():
+def main() -> None:
     """Imports the backend in silence, then runs the command line."""
     try:
         # Whoever sets a log level wants to see the remarks.

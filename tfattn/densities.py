@@ -4,8 +4,10 @@ import math
 
 from keras import ops
 
+from tfattn._typing import Tensor
 
-def standard_normal_log_density(z):
+
+def standard_normal_log_density(z: Tensor) -> Tensor:
     """log N(z; 0, I), summed over the last axis.
 
     Args:
@@ -17,7 +19,7 @@ def standard_normal_log_density(z):
     return -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=-1)
 
 
-def gaussian_log_density(noise, log_variance):
+def gaussian_log_density(noise: Tensor, log_variance: Tensor) -> Tensor:
     """log N(z; mean, σ²) at z = mean + σ·noise, summed over the last axis.
 
     Args:
@@ -30,7 +32,7 @@ def gaussian_log_density(noise, log_variance):
     return standard_normal_log_density(noise) - 0.5 * ops.sum(log_variance, axis=-1)
 
 
-def bernoulli_log_density(x, logits):
+def bernoulli_log_density(x: Tensor, logits: Tensor) -> Tensor:
     """log p(x) of independent binary pixels, summed over the last three axes.
 
     Args:
@@ -43,7 +45,9 @@ def bernoulli_log_density(x, logits):
     return ops.sum(x * logits - ops.softplus(logits), axis=(-3, -2, -1))
 
 
-def discretised_logistic_log_density(x, mean, log_scale, levels=256):
+def discretised_logistic_log_density(
+    x: Tensor, mean: Tensor, log_scale: Tensor, levels: int = 256
+) -> Tensor:
     """log of the probability that a logistic variable rounds to x.
 
     With half a step δ = 1 / (2·(levels − 1)) and F the distribution function of the

@@ -3,11 +3,17 @@
 Every function works on any Keras backend and knows nothing of layers.
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
+from tfattn._typing import Tensor
 
-def masked_softmax(scores, axis=-1, mask=None):
+
+def masked_softmax(
+    scores: Tensor, axis: int | Sequence[int] = -1, mask: Tensor | None = None
+) -> Tensor:
     """Softmax over `axis`, computed in float32, restricted to a mask.
 
         softmax(s)_i = exp(s_i) / Σ_j exp(s_j),   j over the entries that `mask` admits
@@ -39,7 +45,9 @@ def masked_softmax(scores, axis=-1, mask=None):
     return ops.cast(weights, scores.dtype)
 
 
-def attention_weights(query, key, mask=None, sharpness=1.0):
+def attention_weights(
+    query: Tensor, key: Tensor, mask: Tensor | None = None, sharpness: float = 1.0
+) -> Tensor:
     """The attention map of dot-product attention.
 
         a_ij = softmax_j(β q_i · k_j)
@@ -64,7 +72,13 @@ def attention_weights(query, key, mask=None, sharpness=1.0):
     return masked_softmax(scores, mask=mask)
 
 
-def attention(query, key, value, mask=None, sharpness=1.0):
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    sharpness: float = 1.0,
+) -> tuple[Tensor, Tensor]:
     """Dot-product attention without the factor 1/√d, as SAGAN uses it.
 
         a_ij = softmax_j(β q_i · k_j),   o_i = Σ_j a_ij v_j
@@ -87,7 +101,14 @@ def attention(query, key, value, mask=None, sharpness=1.0):
     return ops.matmul(weights, value), weights
 
 
-def chunked_attention(query, key, value, chunk_size, mask=None, sharpness=1.0):
+def chunked_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    chunk_size: int,
+    mask: Tensor | None = None,
+    sharpness: float = 1.0,
+) -> Tensor:
     """The output of `attention`, in memory that grows with n + m instead of n·m.
 
     A row of the attention map depends on no other row, so the queries are taken

@@ -1,5 +1,8 @@
 """Every picture that is shown. Each function returns a matplotlib figure."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -15,7 +18,13 @@ def _show(axes, image):
     axes.set(xticks=[], yticks=[])
 
 
-def image_grid(images, row_titles=None, title=None, cell_size=0.6, column_titles=None):
+def image_grid(
+    images: np.ndarray,
+    row_titles: Sequence[str] | None = None,
+    title: str | None = None,
+    cell_size: float = 0.6,
+    column_titles: Sequence[str] | None = None,
+) -> Figure:
     """A sheet of images.
 
     Args:
@@ -36,7 +45,7 @@ def image_grid(images, row_titles=None, title=None, cell_size=0.6, column_titles
     for row, top in enumerate(tops):
         for column, left in enumerate(lefts):
             sheet[top : top + h, left : left + w] = images[row, column]
-    axes = _axes_of_size(
+    figure, axes = _axes_of_size(
         width=sheet.shape[1] * cell_size / w,
         height=sheet.shape[0] * cell_size / w,
         left=0.08 * max(map(len, row_titles)) if row_titles else 0.0,
@@ -51,18 +60,18 @@ def image_grid(images, row_titles=None, title=None, cell_size=0.6, column_titles
     if column_titles:
         axes.xaxis.tick_top()
         axes.set_xticks(lefts + (w - 1) / 2, column_titles)
-    return axes.figure
+    return figure
 
 
 def _axes_of_size(width, height, left, top, title):
-    """Axes of a size in inches, alone in a figure with room for labels."""
+    """A figure with room for labels, and its only axes, of a size in inches."""
     margin = 0.08
     top += 0.3 if title else 0.0
     figure = Figure(figsize=(width + left + 2 * margin, height + top + 2 * margin))
     total_width, total_height = figure.get_size_inches()
     if title:
         figure.suptitle(title, fontsize=10, y=1 - 0.1 / total_height, va="top")
-    return figure.add_axes(
+    axes = figure.add_axes(
         (
             (left + margin) / total_width,
             margin / total_height,
@@ -70,9 +79,15 @@ def _axes_of_size(width, height, left, top, title):
             height / total_height,
         )
     )
+    return figure, axes
 
 
-def completion_figure(images, visible, completions, title=None):
+def completion_figure(
+    images: np.ndarray,
+    visible: np.ndarray,
+    completions: np.ndarray,
+    title: str | None = None,
+) -> Figure:
     """What was hidden of images, and answers for it.
 
     Args:
@@ -90,7 +105,12 @@ def completion_figure(images, visible, completions, title=None):
     return image_grid(rows, title=title)
 
 
-def attention_figure(images, maps, queries=None, title=None):
+def attention_figure(
+    images: np.ndarray,
+    maps: np.ndarray,
+    queries: Sequence[tuple[int, int]] | None = None,
+    title: str | None = None,
+) -> Figure:
     """Where chosen positions of images attend.
 
     Args:
@@ -138,7 +158,9 @@ def attention_figure(images, maps, queries=None, title=None):
     return figure
 
 
-def curves(series, x_label, y_label, title=None):
+def curves(
+    series: Mapping[str, Any], x_label: str, y_label: str, title: str | None = None
+) -> Figure:
     """Lines over a common axis.
 
     Args:
@@ -163,7 +185,12 @@ def curves(series, x_label, y_label, title=None):
     return figure
 
 
-def weight_figure(images, maps, column_titles=None, title=None):
+def weight_figure(
+    images: np.ndarray,
+    maps: np.ndarray,
+    column_titles: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
     """Where weights lie on images.
 
     Args:

@@ -64,5 +64,5 @@ def test_names():
 def test_missing_digits_are_refused():
     with pytest.raises(ValueError, match=r"none of \[9\]"):
         draw_pairs(X[:36], Y[:36], HELD_OUT_PAIRS, 5, seed=0)
-    with pytest.raises(ValueError, match="n"):
+    with pytest.raises(ValueError, match="`n` to be an integer"):
         draw_pairs(X, Y, HELD_OUT_PAIRS, 0, seed=0)

@@ -38,6 +38,7 @@ import uuid
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -237,7 +238,11 @@ def _write_cache(name: str, path: Path, arrays: dict[str, np.ndarray]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(part, "xb") as file:
-                np.savez(file, checksum=_checksum(name, arrays), **arrays)
+                content: dict[str, Any] = {
+                    "checksum": _checksum(name, arrays),
+                    **arrays,
+                }
+                np.savez(file, **content)
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from tfattn._checks import check_integer
+from tfattn._typing import Tensor
 
 # Hidden rows from, to, columns from, to: shares of the image's height and width.
 RECTANGLES = {
@@ -32,7 +33,7 @@ NUM_STROKES = 6
 NUM_NUMBERS = 2 * (NUM_STROKES + 1)
 
 
-def draw(name, n, size, seed=0):
+def draw(name: str, n: int, size: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Visible pixels of n images.
 
     Args:
@@ -58,7 +59,7 @@ def draw(name, n, size, seed=0):
     return ops.convert_to_numpy(visible_from(name, numbers, size)).astype(bool)
 
 
-def visible_from(name, numbers, size):
+def visible_from(name: str, numbers: Tensor, size: tuple[int, ...]) -> Tensor:
     """Visible pixels as a function of uniform numbers.
 
     Args:

@@ -1,6 +1,10 @@
 """Two digits side by side, and their names: images that a text describes."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfattn._checks import check_integer
 
@@ -23,12 +27,12 @@ TRAINING_PAIRS = np.array(
 )
 
 
-def names_of(pairs):
+def names_of(pairs: Iterable[Iterable[int]]) -> np.ndarray:
     """Names of pairs of digits (n, 2), such as "four two": array of n texts."""
     return np.array([f"{WORDS[a]} {WORDS[b]}" for a, b in pairs])
 
 
-def recognised(classifier, images, pairs):
+def recognised(classifier: Any, images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Whether both digits of images are seen for what they should be.
 
     Args:
@@ -44,7 +48,9 @@ def recognised(classifier, images, pairs):
     return (left == pairs[:, 0]) & (right == pairs[:, 1])
 
 
-def draw_pairs(x, y, pairs, n, seed):
+def draw_pairs(
+    x: np.ndarray, y: np.ndarray, pairs: ArrayLike, n: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Images of two digits, made of images of one.
 
     Args:
@@ -61,13 +67,14 @@ def draw_pairs(x, y, pairs, n, seed):
         ValueError: If a digit of `pairs` has no image.
     """
     check_integer("n", n, least=1)
+    pairs = np.asarray(pairs)
     missing = np.setdiff1d(pairs, y).tolist()
     if missing:
         raise ValueError(
             f"Expected images of all digits in pairs. Received: none of {missing}"
         )
     rng = np.random.default_rng(seed)
-    chosen = np.asarray(pairs)[rng.permutation(n) % len(pairs)]
+    chosen = pairs[rng.permutation(n) % len(pairs)]
     sides = []
     for digits in chosen.T:
         images = np.empty((n, *x.shape[1:]), x.dtype)

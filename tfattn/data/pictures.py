@@ -7,7 +7,9 @@ import numpy as np
 from tfattn.data import masks
 
 
-def read_picture(path, image_shape):
+def read_picture(
+    path: str | Path, image_shape: tuple[int, int, int]
+) -> tuple[np.ndarray, str]:
     """A picture file as an image that a model takes.
 
     Turned as its camera says, cut to the shape of the model's images about the
@@ -38,7 +40,7 @@ def read_picture(path, image_shape):
     return image, words
 
 
-def read_mask(name, size):
+def read_mask(name: str, size: tuple[int, ...]) -> np.ndarray:
     """Visible pixels by a mask's name or from a picture file: white is visible.
 
     Args:
@@ -68,7 +70,7 @@ def read_mask(name, size):
     return visible
 
 
-def write_picture(path, image):
+def write_picture(path: str | Path, image: np.ndarray) -> None:
     """An image (h, w, c) in [0, 1] as a PNG file."""
     from PIL import Image
 

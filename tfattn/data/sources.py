@@ -34,7 +34,7 @@ class DataUnavailableError(RuntimeError):
         reason: Why, as a part of a sentence.
     """
 
-    def __init__(self, message: str, reason: str):
+    def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -49,6 +49,7 @@ def read_mnist() -> dict[str, np.ndarray]:
     Raises:
         DataUnavailableError: If the file is missing or is not the released one.
     """
+    content = b""
     try:
         content = MNIST_FILE.read_bytes()
         found = hashlib.sha256(content).hexdigest()
