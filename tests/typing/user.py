@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import tfattn
-from tfattn import data, evaluation, models, plots, training
+from tfattn import data, evaluation, layers, models, plots, training
 from tfattn.data import masks
 
 digits = data.load("mnist", fallback="digits")
@@ -47,6 +47,16 @@ writer = models.load_pretrained("transformer_words")
 image: np.ndarray = writer.generate(1, ["four two"], seed=0)
 own, cross = writer.attention_maps(image, ["four two"])
 words: int = 0 if cross is None else cross.shape[-1]
+
+attend = layers.SelfAttention2D("paper", chunk_size=256, data_format="channels_last")
+one_place = attend.attention_map(images, (3, 7))
+y, attention_map = attend(images, return_attention_scores=True)
+positions = layers.PositionalEncoding("sinusoidal").encodings()
+heads = layers.MultiHeadAttention(num_heads=4, key_dim=16, dropout=0.1)
+keys, values = heads.initial_cache(batch_size=2, length=49)
+patches = layers.images_to_patches(images, patch_size=(7, 7))
+weighed = layers.AttentionModule(axis=(1, 2))(images, sharpness=2.0)
+noise = layers.CouplingFlow(num_layers=4).inverse(np.zeros((2, 6), "float32"))
 
 completer: models.CompletionVAE = models.load_pretrained("completion_olivetti")
 faces = data.load("olivetti").x_test[:5]

@@ -4,20 +4,23 @@ Both have the weights of `SelfAttention2D` with c channels, key_ratio 8 and
 value_ratio 2: four matrices of 2·c·(c/8) + 2·c·(c/2) = 1.25·c² entries in all, and γ.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from tfattn._typing import Shape, Tensor
 from tfattn.layers.spectral_layers import SpectralDense
 
 
 class _Control2D(keras.layers.Layer):
     """y = x + γ·f(x)·W_o with f of 5c/8 channels, γ learned from 0."""
 
-    def __init__(self, spectral_norm=False, **kwargs):
+    def __init__(self, spectral_norm: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spectral_norm = spectral_norm
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 4:
             raise ValueError(
                 f"{type(self).__name__} expects a 4-dimensional input (batch, height, "
@@ -35,14 +38,14 @@ class _Control2D(keras.layers.Layer):
         projection.build((None, inputs))
         return projection
 
-    def call(self, x, training=None):
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         hidden = self.transform(self.value_dense(x, training=training))
         return x + self.gamma * self.output_dense(hidden, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "spectral_norm": self.spectral_norm}
 
 
@@ -63,7 +66,7 @@ class ResidualBlock2D(_Control2D):
         Tensor (batch, h, w, c).
     """
 
-    def transform(self, value):
+    def transform(self, value: Tensor) -> Tensor:
         """silu at each position."""
         return ops.silu(value)
 
@@ -85,6 +88,6 @@ class UniformAttention2D(_Control2D):
         Tensor (batch, h, w, c).
     """
 
-    def transform(self, value):
+    def transform(self, value: Tensor) -> Tensor:
         """The mean of all positions."""
         return ops.mean(value, axis=(1, 2), keepdims=True)

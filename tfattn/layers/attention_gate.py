@@ -1,7 +1,11 @@
 """A spatial gate: how much each position of a feature map is amplified."""
 
+from typing import Any
+
 import keras
 from keras import layers
+
+from tfattn._typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -39,7 +43,9 @@ class AttentionGate(layers.Layer):
         (2, 6, 10, 16)
     """
 
-    def __init__(self, filters=None, kernel_size=7, **kwargs):
+    def __init__(
+        self, filters: int | None = None, kernel_size: int = 7, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         for name, size in (("filters", filters), ("kernel_size", kernel_size)):
             known = size is not None or name == "kernel_size"
@@ -63,7 +69,7 @@ class AttentionGate(layers.Layer):
             )
         self.gate = layers.Conv2D(1, activation="sigmoid", name="gate", **shared)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 4:
             raise ValueError(
                 "AttentionGate expects a 4-dimensional input (batch, height, width, "
@@ -74,19 +80,23 @@ class AttentionGate(layers.Layer):
             input_shape = (*input_shape[:3], self.filters)
         self.gate.build(input_shape)
 
-    def call(self, x, return_attention_scores=False):
+    def call(
+        self, x: Tensor, return_attention_scores: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         scores = self.gate(self.hidden(x) if self.hidden else x)
         y = x * (1 + scores)
         return (y, scores) if return_attention_scores else y
 
-    def compute_output_spec(self, x, return_attention_scores=False):
+    def compute_output_spec(
+        self, x: Tensor, return_attention_scores: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         y = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return y
         scores = keras.KerasTensor((*x.shape[:3], 1), dtype=self.compute_dtype)
         return y, scores
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

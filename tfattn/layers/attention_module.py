@@ -1,8 +1,12 @@
 """A softmax with learned weights, and a gate made of it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from tfattn._typing import Shape, Tensor
 from tfattn.ops import masked_softmax
 
 
@@ -47,7 +51,12 @@ class AttentionModule(keras.layers.Layer):
         [[0.25, 0.25, 0.25, 0.25]]
     """
 
-    def __init__(self, axis=-1, weight_initializer="ones", **kwargs):
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        weight_initializer: str | keras.initializers.Initializer = "ones",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         axes = (axis,) if isinstance(axis, int) else tuple(axis)
         if not axes or not all(
@@ -61,7 +70,7 @@ class AttentionModule(keras.layers.Layer):
         self.weight_initializer = keras.initializers.get(weight_initializer)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         rank = len(input_shape)
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis
         positive = [a + rank if a < 0 else a for a in axes]
@@ -85,7 +94,9 @@ class AttentionModule(keras.layers.Layer):
         )
         self.input_spec = keras.InputSpec(ndim=rank, axes={-1: input_shape[-1]})
 
-    def call(self, inputs, mask=None, sharpness=1.0):
+    def call(
+        self, inputs: Tensor, mask: Tensor | None = None, sharpness: float = 1.0
+    ) -> Tensor:
         if mask is not None:
             mask = self._expanded_mask(mask, inputs.shape)
         # float32 before the product, whose overflow a softmax could not undo.
@@ -107,10 +118,10 @@ class AttentionModule(keras.layers.Layer):
         missing = rank - len(mask.shape)
         return ops.reshape(mask, (*ops.shape(mask), *([1] * missing)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "axis": self.axis,
@@ -141,7 +152,7 @@ class PositionGate2D(keras.layers.Layer):
         Tensor (batch, h, w, c), and a of the same shape on request.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 4:
             raise ValueError(
                 "PositionGate2D expects a 4-dimensional input (batch, height, width, "
@@ -153,12 +164,12 @@ class PositionGate2D(keras.layers.Layer):
 
     def call(
         self,
-        x,
-        return_attention_scores=False,
-        sharpness=1.0,
-        strength=1.0,
-        key_mask=None,
-    ):
+        x: Tensor,
+        return_attention_scores: bool = False,
+        sharpness: float = 1.0,
+        strength: float = 1.0,
+        key_mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         if key_mask is not None and len(key_mask.shape) == 2:
             key_mask = ops.expand_dims(key_mask, 0)
         weights = self.attention_module(x, mask=key_mask, sharpness=sharpness)
@@ -167,6 +178,8 @@ class PositionGate2D(keras.layers.Layer):
         y = x + strength * self.gamma * emphasis * x
         return (y, weights) if return_attention_scores else y
 
-    def compute_output_spec(self, x, return_attention_scores=False, **kwargs):
+    def compute_output_spec(
+        self, x: Tensor, return_attention_scores: bool = False, **kwargs: Any
+    ) -> Tensor | tuple[Tensor, Tensor]:
         y = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
         return (y, y) if return_attention_scores else y

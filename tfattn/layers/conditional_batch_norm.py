@@ -1,7 +1,12 @@
 """Batch normalisation whose scale and shift depend on the class."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers, ops
+
+from tfattn._typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -27,7 +32,11 @@ class ConditionalBatchNormalization(layers.Layer):
         Tensor of the shape of the first input.
     """
 
-    def __init__(self, shift_initializer="zeros", **kwargs):
+    def __init__(
+        self,
+        shift_initializer: str | keras.initializers.Initializer = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.shift_initializer = keras.initializers.get(shift_initializer)
         # Its dtype is ours: a policy given to this layer must reach its parts.
@@ -35,7 +44,7 @@ class ConditionalBatchNormalization(layers.Layer):
             scale=False, center=False, dtype=self.dtype_policy, name="norm"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Shape]) -> None:
         features, classes = input_shape
         self.norm.build(features)
         shared = {"units": features[-1], "use_bias": False, "dtype": self.dtype_policy}
@@ -46,7 +55,7 @@ class ConditionalBatchNormalization(layers.Layer):
         self.scale.build(classes)
         self.shift.build(classes)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Sequence[Tensor], training: bool | None = None) -> Tensor:
         x, classes = inputs
         normalised = self.norm(x, training=training)
         # (batch, channels), between them one axis of size 1 for each of x's.
@@ -55,10 +64,10 @@ class ConditionalBatchNormalization(layers.Layer):
         shift = ops.expand_dims(self.shift(classes), between)
         return (1 + scale) * normalised + shift
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return input_shape[0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "shift_initializer": keras.initializers.serialize(self.shift_initializer),

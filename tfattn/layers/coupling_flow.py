@@ -1,8 +1,11 @@
 """A learned, invertible change of variables: the prior of a latent space."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from tfattn._typing import Shape, Tensor
 from tfattn.densities import standard_normal_log_density
 
 
@@ -40,7 +43,7 @@ class CouplingFlow(keras.layers.Layer):
         (2,)
     """
 
-    def __init__(self, num_layers, units=128, **kwargs):
+    def __init__(self, num_layers: int, units: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(num_layers, int) or num_layers < 0:
             raise ValueError(
@@ -51,7 +54,7 @@ class CouplingFlow(keras.layers.Layer):
         self.units = units
         self.networks = []
 
-    def build(self, z_shape, condition_shape=None):
+    def build(self, z_shape: Shape, condition_shape: Shape | None = None) -> None:
         size = z_shape[-1]
         if size < 2:
             raise ValueError(
@@ -84,7 +87,7 @@ class CouplingFlow(keras.layers.Layer):
         scale, shift = ops.split(self.networks[index](fixed), 2, axis=-1)
         return 2 * ops.tanh(scale / 2), shift
 
-    def call(self, z, condition=None):
+    def call(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         # Even layers keep the front half and change the back half; swapping the
         # halves after each layer makes every layer look even.
         log_determinant = 0.0
@@ -97,7 +100,7 @@ class CouplingFlow(keras.layers.Layer):
             z = ops.concatenate([moved, fixed], axis=-1)
         return z, standard_normal_log_density(z) + log_determinant
 
-    def inverse(self, u, condition=None):
+    def inverse(self, u: Tensor, condition: Tensor | None = None) -> Tensor:
         """The z whose image is u: turns standard normal noise into samples of p.
 
         Args:
@@ -115,7 +118,7 @@ class CouplingFlow(keras.layers.Layer):
             u = ops.concatenate([fixed, moved], axis=-1)
         return u
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_layers": self.num_layers,

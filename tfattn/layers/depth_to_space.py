@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from tfattn._typing import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class DepthToSpace(keras.layers.Layer):
@@ -18,12 +20,12 @@ class DepthToSpace(keras.layers.Layer):
         Tensor (batch, 2·h, 2·w, c).
     """
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         _, h, w, c = x.shape
         x = ops.reshape(x, (-1, h, w, 2, 2, c // 4))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
         return ops.reshape(x, (-1, 2 * h, 2 * w, c // 4))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         b, h, w, c = input_shape
         return (b, 2 * h, 2 * w, c // 4)

@@ -1,12 +1,16 @@
 """Multi-head attention with a cache of keys and values."""
 
 import functools
+from typing import Any
 
 import keras
 from keras import ops
 
 from tfattn._checks import check_integer, check_share
+from tfattn._typing import Shape, Tensor
 from tfattn.ops import attention_weights
+
+Cache = tuple[Tensor, Tensor]  # keys and values
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -79,13 +83,13 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        value_dim=None,
-        dropout=0.0,
-        use_bias=True,
-        **kwargs,
-    ):
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         value_dim = key_dim if value_dim is None else value_dim
         check_integer("num_heads", num_heads, least=1)
@@ -100,7 +104,9 @@ class MultiHeadAttention(keras.layers.Layer):
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self.supports_masking = True
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(
+        self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
+    ) -> None:
         key_shape = value_shape if key_shape is None else key_shape
         shapes = {"query": query_shape, "value": value_shape, "key": key_shape}
         for name, shape in shapes.items():
@@ -135,34 +141,35 @@ class MultiHeadAttention(keras.layers.Layer):
         x = ops.reshape(x, (b, positions, self.num_heads, channels // self.num_heads))
         return ops.transpose(x, (0, 2, 1, 3))
 
-    def initial_cache(self, batch_size, length):
+    def initial_cache(self, batch_size: int, length: int) -> Cache:
         """An empty cache for sequences of `length` positions."""
         shape = (batch_size, self.num_heads, length)
-        return tuple(
+        keys, values = (
             ops.zeros((*shape, channels), dtype=self.compute_dtype)
             for channels in (self.key_dim, self.value_dim)
         )
+        return keys, values
 
-    def project_cache(self, value, key=None):
+    def project_cache(self, value: Tensor, key: Tensor | None = None) -> Cache:
         """A cache with the keys and values of a fixed sequence, see above."""
         keys = self.key_dense(value if key is None else key)
         return self._split_heads(keys), self._split_heads(self.value_dense(value))
 
     def call(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        training=None,
-        use_causal_mask=False,
-        cache=None,
-        cache_index=None,
-    ):
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+        cache: Cache | None = None,
+        cache_index: int | Tensor | None = None,
+    ) -> Tensor | tuple[Tensor | Cache, ...]:
         if cache is None and cache_index is not None:
             raise ValueError(
                 "Expected a `cache` with `cache_index`. Received: cache=None, "
@@ -172,7 +179,7 @@ class MultiHeadAttention(keras.layers.Layer):
             keys, values = self.project_cache(value, key)
         else:
             keys, values = cache
-        if cache_index is not None:
+        if cache is not None and cache_index is not None:
             length, t = cache[0].shape[2], query.shape[1]
             if isinstance(cache_index, int) and t and cache_index + t > length:
                 # Keras would write them elsewhere without a word.
@@ -238,14 +245,16 @@ class MultiHeadAttention(keras.layers.Layer):
             masks.append(positions >= ops.arange(s))
         return functools.reduce(ops.logical_and, masks) if masks else None
 
-    def compute_output_shape(self, query_shape, value_shape, key_shape=None):
+    def compute_output_shape(
+        self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
+    ) -> Shape:
         return tuple(query_shape)
 
-    def compute_output_spec(self, *args, **kwargs):
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         # Traced, for what comes back depends on what was asked for.
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

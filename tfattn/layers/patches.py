@@ -1,12 +1,15 @@
 """Images as patches, and back."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from tfattn._checks import check_integer, check_patch_size, check_tiled
+from tfattn._typing import Shape, Tensor
 
 
-def images_to_patches(x, patch_size):
+def images_to_patches(x: Tensor, patch_size: tuple[int, int]) -> Tensor:
     """Images as grids of patches.
 
     Args:
@@ -28,7 +31,7 @@ def images_to_patches(x, patch_size):
     return ops.reshape(x, (b, h // patch_h, w // patch_w, patch_h * patch_w * c))
 
 
-def patches_to_images(patches, patch_size):
+def patches_to_images(patches: Tensor, patch_size: tuple[int, int]) -> Tensor:
     """The inverse of `images_to_patches`.
 
     Args:
@@ -75,7 +78,7 @@ class PatchEmbedding(keras.layers.Layer):
         ValueError: For sizes below 1, or images that patches do not tile.
     """
 
-    def __init__(self, patch_size, width, **kwargs):
+    def __init__(self, patch_size: tuple[int, int], width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_patch_size(patch_size)
         check_integer("width", width, least=1)
@@ -85,7 +88,7 @@ class PatchEmbedding(keras.layers.Layer):
             width, dtype=self.dtype_policy, name="projection"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         patch_h, patch_w = self.patch_size
         if len(input_shape) != 4 or input_shape[-1] is None:
             raise ValueError(
@@ -94,10 +97,10 @@ class PatchEmbedding(keras.layers.Layer):
             )
         self.projection.build((None, patch_h * patch_w * input_shape[-1]))
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return self.projection(images_to_patches(x, self.patch_size))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         check_tiled(input_shape, self.patch_size)
         b, h, w, _ = input_shape
         patch_h, patch_w = self.patch_size
@@ -108,7 +111,7 @@ class PatchEmbedding(keras.layers.Layer):
             self.width,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "patch_size": self.patch_size,

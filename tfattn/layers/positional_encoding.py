@@ -1,8 +1,12 @@
 """What tells a Transformer the positions of a sequence or a grid."""
 
+from typing import Any, Literal
+
 import keras
 import numpy as np
 from keras import ops
+
+from tfattn._typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -32,7 +36,9 @@ class PositionalEncoding(keras.layers.Layer):
             two for each axis do not divide.
     """
 
-    def __init__(self, kind="learned", **kwargs):
+    def __init__(
+        self, kind: Literal["learned", "sinusoidal"] = "learned", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if kind not in ("learned", "sinusoidal"):
             raise ValueError(
@@ -41,7 +47,7 @@ class PositionalEncoding(keras.layers.Layer):
         self.kind = kind
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         _, *sizes, channels = input_shape
         if not sizes or None in (*sizes, channels):
             raise ValueError(
@@ -66,7 +72,7 @@ class PositionalEncoding(keras.layers.Layer):
         else:
             self.fixed = _sinusoids(sizes, channels)
 
-    def encodings(self):
+    def encodings(self) -> Tensor:
         """What is added: tensor (positions…, channels)."""
         if self.kind == "sinusoidal":
             return ops.cast(self.fixed, self.compute_dtype)
@@ -77,13 +83,13 @@ class PositionalEncoding(keras.layers.Layer):
             found = found + ops.expand_dims(ops.cast(table, self.compute_dtype), others)
         return found
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return x + self.encodings()
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self.kind}
 
 

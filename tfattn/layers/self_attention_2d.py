@@ -1,10 +1,11 @@
 """Self-attention over the positions of a feature map (SAGAN, BigGAN)."""
 
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import keras
 from keras import ops
 
+from tfattn._typing import Shape, Tensor
 from tfattn.layers.spectral_layers import SpectralDense
 from tfattn.ops import attention, chunked_attention
 
@@ -110,17 +111,17 @@ class SelfAttention2D(keras.layers.Layer):
 
     def __init__(
         self,
-        variant="biggan",
-        key_ratio=8,
-        value_ratio=None,
-        pool_size=None,
-        use_bias=None,
-        spectral_norm=None,
-        gamma_initializer="zeros",
-        chunk_size="auto",
-        data_format=None,
-        **kwargs,
-    ):
+        variant: Literal["biggan", "paper", "article"] = "biggan",
+        key_ratio: int = 8,
+        value_ratio: int | None = None,
+        pool_size: int | None = None,
+        use_bias: bool | None = None,
+        spectral_norm: bool | None = None,
+        gamma_initializer: str | keras.initializers.Initializer = "zeros",
+        chunk_size: int | Literal["auto"] | None = "auto",
+        data_format: Literal["channels_last", "channels_first"] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if variant not in VARIANTS:
             raise ValueError(
@@ -165,7 +166,7 @@ class SelfAttention2D(keras.layers.Layer):
                 f"Received: data_format={data_format!r}"
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 4:
             raise ValueError(
                 "SelfAttention2D expects a 4-dimensional input (batch, height, width, "
@@ -232,13 +233,13 @@ class SelfAttention2D(keras.layers.Layer):
 
     def call(
         self,
-        x,
-        return_attention_scores=False,
-        training=None,
-        sharpness=1.0,
-        strength=1.0,
-        key_mask=None,
-    ):
+        x: Tensor,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        sharpness: float = 1.0,
+        strength: float = 1.0,
+        key_mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         inputs = x
         if self.data_format == "channels_first":
             x = ops.transpose(x, (0, 2, 3, 1))
@@ -283,7 +284,7 @@ class SelfAttention2D(keras.layers.Layer):
             return None  # a single chunk
         return size
 
-    def attention_map(self, x, query):
+    def attention_map(self, x: Tensor, query: tuple[int, int]) -> Tensor:
         """The map of a single query position, without building the whole map.
 
         Args:
@@ -341,10 +342,12 @@ class SelfAttention2D(keras.layers.Layer):
         b, c, h, w = shape
         return (b, h, w, c)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def compute_output_spec(self, x, return_attention_scores=False, **kwargs):
+    def compute_output_spec(
+        self, x: Tensor, return_attention_scores: bool = False, **kwargs: Any
+    ) -> Tensor | tuple[Tensor, Tensor]:
         y = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return y
@@ -355,7 +358,7 @@ class SelfAttention2D(keras.layers.Layer):
         scores = keras.KerasTensor((b, h, w, key_h, key_w), dtype=self.compute_dtype)
         return y, scores
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "variant": self.variant,

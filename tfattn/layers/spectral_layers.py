@@ -2,18 +2,19 @@
 
 import keras
 
+from tfattn._typing import Shape, Tensor
 from tfattn.layers.spectral_norm import SpectralNorm
 
 
-class _SpectralKernel:
+class _SpectralKernel(keras.layers.Layer):
     """Puts `SpectralNorm` between a layer's kernel and its use."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         self.norm = SpectralNorm(dtype=self.dtype_policy, name="norm")
         self.norm.build(self.kernel.shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         kernel = self.norm(self.kernel, training=training)
         outputs = self.apply_kernel(inputs, kernel)
         if self.use_bias:
@@ -32,8 +33,8 @@ class SpectralConv2D(_SpectralKernel, keras.layers.Conv2D):
     Source: Miyato et al., arXiv:1802.05957, section 3.
     """
 
-    def apply_kernel(self, inputs, kernel):
-        """The convolution with a kernel."""
+    def apply_kernel(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """The convolution of the inputs with this kernel."""
         return self.convolution_op(inputs, kernel)
 
 
@@ -47,6 +48,6 @@ class SpectralDense(_SpectralKernel, keras.layers.Dense):
     Source: Miyato et al., arXiv:1802.05957, section 3.
     """
 
-    def apply_kernel(self, inputs, kernel):
-        """The product with a kernel."""
+    def apply_kernel(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """The product of the inputs with this kernel."""
         return keras.ops.matmul(inputs, kernel)

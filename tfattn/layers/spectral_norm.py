@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from tfattn._typing import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class SpectralNorm(keras.layers.Layer):
@@ -37,7 +39,7 @@ class SpectralNorm(keras.layers.Layer):
         (3, 5)
     """
 
-    def build(self, kernel_shape):
+    def build(self, kernel_shape: Shape) -> None:
         self.right_singular_vector = self.add_weight(
             shape=(kernel_shape[-1],),
             initializer=keras.initializers.RandomNormal(),
@@ -48,7 +50,7 @@ class SpectralNorm(keras.layers.Layer):
             name="right_singular_vector",
         )
 
-    def call(self, kernel, training=None):
+    def call(self, kernel: Tensor, training: bool | None = None) -> Tensor:
         matrix = ops.cast(ops.reshape(kernel, (-1, kernel.shape[-1])), "float32")
         constant = ops.stop_gradient(matrix)
         u = ops.convert_to_tensor(self.right_singular_vector)
@@ -60,7 +62,7 @@ class SpectralNorm(keras.layers.Layer):
         sigma = ops.sum(ops.matmul(matrix, u) * v)
         return ops.cast(ops.cast(kernel, "float32") / sigma, kernel.dtype)
 
-    def compute_output_shape(self, kernel_shape):
+    def compute_output_shape(self, kernel_shape: Shape) -> Shape:
         return kernel_shape
 
 

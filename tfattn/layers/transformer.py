@@ -1,16 +1,25 @@
 """Encoder and decoder layers of a Transformer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from tfattn._checks import check_integer, check_share
-from tfattn.layers.multi_head_attention import MultiHeadAttention
+from tfattn._typing import Shape, Tensor
+from tfattn.layers.multi_head_attention import Cache, MultiHeadAttention
 
 
 class _TransformerLayer(keras.layers.Layer):
     """What the encoder's and the decoder's layer share: their feed-forward part."""
 
-    def __init__(self, num_heads, intermediate_dim, dropout=0.0, **kwargs):
+    def __init__(
+        self,
+        num_heads: int,
+        intermediate_dim: int,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_integer("num_heads", num_heads, least=1)
         check_integer("intermediate_dim", intermediate_dim, least=1)
@@ -60,7 +69,7 @@ class _TransformerLayer(keras.layers.Layer):
         y = self.contract(ops.square(y))
         return x + self.drop(y, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
@@ -97,20 +106,22 @@ class TransformerEncoderLayer(_TransformerLayer):
         ValueError: For sizes below 1, or channels that the heads do not divide.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.self_attention = self._attention(
             "self_attention", input_shape, input_shape
         )
         self.self_attention_norm = self._norm("self_attention_norm", input_shape)
         self._build_feed_forward(input_shape)
 
-    def call(self, x, mask=None, training=None):
+    def call(
+        self, x: Tensor, mask: Tensor | None = None, training: bool | None = None
+    ) -> Tensor:
         y = self.self_attention_norm(x)
         y = self.self_attention(y, y, value_mask=mask, training=training)
         x = x + self.drop(y, training=training)
         return self._feed_forward(x, training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
 
@@ -148,7 +159,7 @@ class TransformerDecoderLayer(_TransformerLayer):
         ValueError: For sizes below 1, or channels that the heads do not divide.
     """
 
-    def build(self, x_shape, context_shape=None):
+    def build(self, x_shape: Shape, context_shape: Shape | None = None) -> None:
         self.self_attention = self._attention("self_attention", x_shape, x_shape)
         self.self_attention_norm = self._norm("self_attention_norm", x_shape)
         if context_shape is not None:
@@ -158,7 +169,9 @@ class TransformerDecoderLayer(_TransformerLayer):
             self.cross_attention_norm = self._norm("cross_attention_norm", x_shape)
         self._build_feed_forward(x_shape)
 
-    def initial_cache(self, batch_size, length, context=None):
+    def initial_cache(
+        self, batch_size: int, length: int, context: Tensor | None = None
+    ) -> tuple[Cache, ...]:
         """A cache for `length` tokens, in it the projected context if there is one."""
         cache = self.self_attention.initial_cache(batch_size, length)
         if context is None:
@@ -167,14 +180,14 @@ class TransformerDecoderLayer(_TransformerLayer):
 
     def call(
         self,
-        x,
-        context=None,
-        context_mask=None,
-        cache=None,
-        cache_index=None,
-        return_attention_scores=False,
-        training=None,
-    ):
+        x: Tensor,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        cache: tuple[Cache, ...] | None = None,
+        cache_index: int | Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Tensor | tuple[Tensor | tuple[Cache, ...] | None, ...]:
         y = self.self_attention_norm(x)
         y, self_map, *new_cache = self.self_attention(
             y,
@@ -207,6 +220,6 @@ class TransformerDecoderLayer(_TransformerLayer):
             outputs.append((*new_cache, *cache[1:]))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def compute_output_spec(self, *args, **kwargs):
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         # Traced, for what comes back depends on what was asked for.
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
