@@ -82,7 +82,8 @@ class PatchEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         check_patch_size(patch_size)
         check_integer("width", width, least=1)
-        self.patch_size = tuple(patch_size)
+        patch_h, patch_w = patch_size
+        self.patch_size = (patch_h, patch_w)
         self.width = width
         self.projection = keras.layers.Dense(
             width, dtype=self.dtype_policy, name="projection"

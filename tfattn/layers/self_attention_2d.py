@@ -138,7 +138,7 @@ class SelfAttention2D(keras.layers.Layer):
             default.spectral_norm if spectral_norm is None else spectral_norm
         )
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
-        self.chunk_size = chunk_size
+        self.chunk_size: int | Literal["auto"] | None = chunk_size
         self.data_format = data_format or keras.config.image_data_format()
         sizes = {
             "key_ratio": self.key_ratio,
@@ -257,6 +257,7 @@ class SelfAttention2D(keras.layers.Layer):
                 query, key, value, mask=key_mask, sharpness=sharpness
             )  # (b, h*w, e), (b, h*w, key_h*key_w)
         else:
+            weights = None
             attended = chunked_attention(
                 query, key, value, chunk_size, mask=key_mask, sharpness=sharpness
             )

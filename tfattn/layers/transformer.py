@@ -200,15 +200,17 @@ class TransformerDecoderLayer(_TransformerLayer):
         )
         x = x + self.drop(y, training=training)
         cross_map = None
-        has_cached_context = cache is not None and len(cache) == 2
-        if context is not None or has_cached_context:
+        cached_context = None
+        if cache is not None and len(cache) == 2:
+            cached_context = cache[1]
+        if context is not None or cached_context is not None:
             y = self.cross_attention_norm(x)
             y, cross_map = self.cross_attention(
                 y,
                 # A cached context is read in place of the value, whatever it is.
-                y if has_cached_context else context,
+                context if cached_context is None else y,
                 value_mask=context_mask,
-                cache=cache[1] if has_cached_context else None,
+                cache=cached_context,
                 return_attention_scores=True,
                 training=training,
             )

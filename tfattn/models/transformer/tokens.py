@@ -54,7 +54,8 @@ class ImageTokens:
         check_patch_size(patch_size)
         check_tiled((None, *image_shape), patch_size)
         h, w, c = image_shape
-        patch_h, patch_w = self.patch_size = tuple(patch_size)
+        patch_h, patch_w = patch_size
+        self.patch_size = (patch_h, patch_w)
         num_pixels = patch_h * patch_w
         self.num_values = levels**num_pixels
         if self.num_values > MOST_VALUES:
