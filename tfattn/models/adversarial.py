@@ -133,7 +133,6 @@ class AdversarialModel(GenerativeModel):
         """
         if not self.adversarial:
             super().compile(optimizer or "rmsprop", **kwargs)
-            self.optimizer.build(self.trainable_variables)
             return
         if optimizer is None:
             optimizer = TwoTimeScaleOptimizer()

@@ -263,10 +263,12 @@ class GenerativeModel(ImageModel):
     Each metric of `compile(metrics=…)` compares the images with what the model makes of
     them: its `update_state` gets both and the sample weights.
 
-    A subclass lists the means of its own losses in `trackers` and defines
+    A subclass names in `LOSS_TERMS` the outputs (n,) whose sum is the loss of an image,
+    lists in `trackers` the means of these terms and of its other losses, and defines
     `_compared(x, outputs)`, which returns the two sets of images.
     """
 
+    LOSS_TERMS: Sequence[str] = ()
     image_metrics: Sequence[keras.metrics.Metric] = ()  # before `compile`
 
     def compile(
@@ -318,6 +320,22 @@ class GenerativeModel(ImageModel):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        terms = [y_pred[name] for name in self.LOSS_TERMS]
+        for tracker, term in zip(self.trackers, terms, strict=False):
+            tracker.update_state(term, sample_weight)
+        total = sum(terms)
+        if sample_weight is not None:
+            total = total * sample_weight
+        return ops.mean(total) + sum(self.losses)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Tensor | None = None
@@ -372,11 +390,6 @@ def _metric(metric):
     if isinstance(metric, keras.metrics.Metric):
         return metric
     return keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
-
-
-def weighted_mean(values: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-    """Mean over a batch (n,), each value times its weight, if there are any."""
-    return ops.mean(values if sample_weight is None else values * sample_weight)
 
 
 def binary_draw(x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:

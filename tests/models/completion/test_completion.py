@@ -9,6 +9,7 @@ from keras import ops
 
 from tfattn.data import masks
 from tfattn.models import CompletionVAE, TwoTimeScaleOptimizer
+from tfattn.models.completion.training_masks import training_masks
 
 # Odd sizes, which the decoder has to cut back to; all differ.
 SHAPE = (9, 14, 2)
@@ -24,12 +25,7 @@ def small(image_shape=SHAPE, **arguments):
     model = CompletionVAE(
         image_shape, **{"latent_dim": 5, "width": 8, "dropout": 0.0, **arguments}
     )
-    rng = np.random.default_rng(1)
-    for variable in model.trainable_variables:
-        if variable.name == "gamma":
-            variable.assign(0.7)
-        elif not np.any(ops.convert_to_numpy(variable)):
-            variable.assign(rng.normal(0, 0.3, variable.shape))
+    checks.enliven(model, gamma=0.7)
     return model
 
 
@@ -193,7 +189,12 @@ def test_half_precision_leaves_the_grey_levels_alone():
 
 def test_masks_are_drawn_anew_by_their_shares():
     model = small()
-    first, second = (ops.convert_to_numpy(model._drawn_masks(3000)) for _ in range(2))
+    first, second = (
+        ops.convert_to_numpy(
+            training_masks(3000, model.image_shape[:2], model.seed_generator)
+        )
+        for _ in range(2)
+    )
     assert first.shape == (3000, 9, 14, 1) and set(np.unique(first)) == {0, 1}
     assert np.any(first != second)
     for name, share in (("lower_half", 0.25), ("left_half", 0.1), ("centre", 0.15)):

@@ -24,12 +24,7 @@ def small(num_classes=3, **arguments):
     model = SelfAttentionGAN(
         SHAPE, latent_dim=5, num_classes=num_classes, width=8, **arguments
     )
-    rng = np.random.default_rng(1)
-    for variable in model.trainable_variables:
-        if variable.name == "gamma":
-            variable.assign(np.ones(variable.shape))
-        elif not np.any(ops.convert_to_numpy(variable)):
-            variable.assign(rng.normal(0, 0.3, variable.shape))
+    checks.enliven(model, gamma=1.0)
     model.generator_average.set_weights(model.generator.get_weights())
     return model
 

@@ -15,12 +15,7 @@ KINDS = ("self", "module", "residual", "uniform", None)
 def small(image_shape=(8, 12, 1), **arguments):
     """A model for images that are not square, with γ = 0.7 and a flow that bends."""
     model = AttentionVAE(image_shape, latent_dim=5, width=8, **arguments)
-    rng = np.random.default_rng(1)
-    for variable in model.trainable_variables:
-        if variable.name == "gamma":
-            variable.assign(0.7)
-        elif not np.any(ops.convert_to_numpy(variable)):
-            variable.assign(rng.normal(0, 0.3, variable.shape))
+    checks.enliven(model, gamma=0.7)
     return model
 
 

@@ -15,13 +15,12 @@ from tfattn._checks import (
     checked_partly_visible,
 )
 from tfattn._typing import Tensor
-from tfattn.data import masks
 from tfattn.densities import (
     discretised_logistic_log_density,
     gaussian_log_density,
 )
 from tfattn.models.attention import check_attention
-from tfattn.models.base import binary_draw, weighted_mean
+from tfattn.models.base import binary_draw
 from tfattn.models.completion.adversarial import AdversarialCompletion, composite
 from tfattn.models.completion.augmentation import augmented
 from tfattn.models.completion.networks import (
@@ -29,6 +28,7 @@ from tfattn.models.completion.networks import (
     build_posterior,
     build_prior,
 )
+from tfattn.models.completion.training_masks import training_masks
 from tfattn.models.gan.networks import build_discriminator
 from tfattn.models.importance_weighting import bounds
 
@@ -37,16 +37,6 @@ from tfattn.models.importance_weighting import bounds
 LEAST_LOG_SCALE = -6.0
 MOST_LOG_SCALE = 5.0
 LOG_SCALE_AT_START = -2.0
-# How often each mask is drawn in training.
-TRAINING_SHARES = {
-    "lower_half": 0.25,
-    "upper_half": 0.1,
-    "left_half": 0.1,
-    "right_half": 0.1,
-    "centre": 0.15,
-    "rectangle": 0.15,
-    "strokes": 0.15,
-}
 DISCRIMINATOR_WIDTH = 16
 
 
@@ -108,6 +98,7 @@ class CompletionVAE(AdversarialCompletion):
         ValueError: For an argument outside the ranges above.
     """
 
+    LOSS_TERMS = ("reconstruction", "kl")
     ATTENTIONS = ("self", "residual", "uniform", None)
 
     def __init__(
@@ -169,7 +160,7 @@ class CompletionVAE(AdversarialCompletion):
                 self.discriminator = build_discriminator(
                     self.image_shape, None, DISCRIMINATOR_WIDTH, None, True
                 )
-        names = ["reconstruction", "kl"]
+        names = [*self.LOSS_TERMS]
         if adversarial:
             names += ["discriminator_loss", "generator_loss"]
         self.trackers = [keras.metrics.Mean(name=name) for name in names]
@@ -194,19 +185,9 @@ class CompletionVAE(AdversarialCompletion):
         if self.levels == 2:
             x = binary_draw(x, self.seed_generator)
         if visible is None:
-            visible = self._drawn_masks(ops.shape(x)[0])
+            size = self.image_shape[:2]
+            visible = training_masks(ops.shape(x)[0], size, self.seed_generator)
         return x, ops.cast(visible, "float32")
-
-    def _drawn_masks(self, n):
-        numbers = keras.random.uniform((n, masks.NUM_NUMBERS), seed=self.seed_generator)
-        chosen = keras.random.uniform((n, 1, 1), seed=self.seed_generator)
-        visible, upper = ops.zeros((), "float32"), 0.0
-        for name, share in TRAINING_SHARES.items():
-            lower, upper = upper, upper + share
-            here = ops.cast((chosen >= lower) & (chosen < upper), "float32")
-            shown = masks.visible_from(name, numbers, self.image_shape[:2])
-            visible = visible + here * shown  # not in place: torch would keep the shape
-        return visible[..., None]
 
     def _terms(self, x, visible, noise, of_prior, training: bool | None = False):
         mean, log_variance = self.posterior([x, visible], training=training)
@@ -238,19 +219,6 @@ class CompletionVAE(AdversarialCompletion):
     def _hidden_log_density(self, x, visible, pixels):
         log_density = discretised_logistic_log_density(x, *pixels, levels=self.levels)
         return ops.sum((1 - visible) * log_density, axis=(-3, -2, -1))
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Tensor | None = None,
-        training: bool = True,
-    ) -> Tensor:
-        terms = y_pred["reconstruction"], y_pred["kl"]
-        for tracker, term in zip(self.trackers[:2], terms, strict=True):
-            tracker.update_state(term, sample_weight)
-        return weighted_mean(sum(terms), sample_weight)
 
     def _compared(self, x, y_pred):
         return y_pred["images"], y_pred["completions"]

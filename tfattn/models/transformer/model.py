@@ -15,9 +15,10 @@ from tfattn._checks import (
     checked_visible,
 )
 from tfattn._typing import Tensor
-from tfattn.models.base import GenerativeModel, binary_draw, weighted_mean
+from tfattn.models.base import GenerativeModel, binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.transformer.decoder import TokenDecoder
+from tfattn.models.transformer.sampling import batches
 from tfattn.models.transformer.text_encoder import TextEncoder
 from tfattn.models.transformer.tokens import ImageTokens
 
@@ -76,6 +77,8 @@ class ImageTransformer(GenerativeModel):
             does not take.
     """
 
+    LOSS_TERMS = ("negative_log_likelihood",)
+
     def __init__(
         self,
         image_shape: tuple[int, int, int] = (28, 28, 1),
@@ -123,7 +126,7 @@ class ImageTransformer(GenerativeModel):
             )
         words_shape = (None, max_words) if text_encoder else None
         self.network.build((None, self.tokens.num_tokens), words_shape)
-        self.trackers = []
+        self.trackers = []  # the only term is Keras's own "loss"
         self._log_density = compiled(self, self._log_density_of_tokens)
         self._draw_with_cache, self._draw_without_cache = (
             compiled(self, draw, jit_compile=True)
@@ -146,16 +149,6 @@ class ImageTransformer(GenerativeModel):
             "logits": logits,
             "negative_log_likelihood": -_log_density(tokens, logits),
         }
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Tensor | None = None,
-        training: bool = True,
-    ) -> Tensor:
-        return weighted_mean(y_pred["negative_log_likelihood"], sample_weight)
 
     def _compared(self, x, y_pred):
         means = self.tokens.mean_levels(ops.softmax(y_pred["logits"]))
@@ -189,11 +182,12 @@ class ImageTransformer(GenerativeModel):
         levels = self._checked_levels(x)
         tokens = self.tokens.from_levels(levels)
         encoded = self._condition(condition, len(levels))
+        n = len(levels)
         parts = [
-            self._log_density(tokens[part], *_tensors(encoded, part))
-            for part in _slices(len(levels), batch_size)
+            ops.convert_to_numpy(self._log_density(*part))
+            for part in batches([tokens, *encoded], n, batch_size)
         ]
-        return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+        return np.concatenate(parts)[:n]
 
     def generate(
         self,
@@ -228,7 +222,7 @@ class ImageTransformer(GenerativeModel):
         check_integer("n", n, least=1)
         encoded = self._condition(condition, n)
         return self._draw_images(
-            n, encoded, None, temperature, seed, use_cache, batch_size
+            n, encoded, [], temperature, seed, use_cache, batch_size
         )
 
     def complete(
@@ -306,7 +300,7 @@ class ImageTransformer(GenerativeModel):
     def _draw_images(
         self, n, condition, given, temperature, seed, use_cache, batch_size
     ):
-        """Images (n, h, w, c); `given` holds what `_draw` is told of visible pixels."""
+        """Images (n, h, w, c); `given` is empty, or what `draw_tokens` takes."""
         check_temperature(temperature)
         check_integer("batch_size", batch_size, least=1)
         # One uniform number for each token, whichever way its logits are computed.
@@ -316,14 +310,9 @@ class ImageTransformer(GenerativeModel):
         draw = self._draw_with_cache if use_cache else self._draw_without_cache
         temperature = ops.convert_to_tensor(temperature, "float32")
         images = []
-        size = _compiled_size(n, batch_size)
-        for part in _slices(n, size):
-            tokens = draw(
-                *_tensors([uniform], part, size),
-                temperature,
-                given and _tensors(given, part, size),
-                *_tensors(condition, part, size),
-            )
+        for part in batches([uniform, *given, *condition], n, batch_size):
+            numbers, known = part[0], part[1 : 1 + len(given)]
+            tokens = draw(numbers, temperature, known or None, *part[1 + len(given) :])
             images.append(ops.convert_to_numpy(self.tokens.to_levels(tokens)))
         return (np.concatenate(images)[:n] / (self.levels - 1)).astype("float32")
 
@@ -398,32 +387,6 @@ def _log_density(tokens, logits):
 def _stacked(maps):
     """The maps of the layers as one array (n, layers, ...)."""
     return ops.convert_to_numpy(ops.stack(maps, axis=1))
-
-
-def _slices(n, batch_size):
-    return [slice(start, start + batch_size) for start in range(0, n, batch_size)]
-
-
-def _tensors(arrays, part, size=0):
-    """A part of the rows of arrays; its last row repeated up to a number of rows."""
-    parts = (array[part] for array in arrays)
-    return [
-        ops.convert_to_tensor(
-            np.concatenate([a, np.repeat(a[-1:], max(size - len(a), 0), axis=0)])
-        )
-        for a in parts
-    ]
-
-
-def _compiled_size(n, batch_size):
-    """How many of n images are drawn at once, at most `batch_size`: a power of 4.
-
-    Each number is compiled for several seconds, so there are few of them.
-    """
-    size = 1
-    while size < n:
-        size *= 4
-    return min(size, batch_size)
 
 
 def _check_condition(condition, num_classes, vocabulary, max_words):

@@ -1,6 +1,6 @@
-"""Drawing a sequence of tokens, one after the other, in one compiled loop."""
+"""Drawing sequences of tokens, one after the other, in one compiled loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,3 +63,29 @@ def draw_tokens(
     sequence = ops.full((n, 1 + length), start, dtype="int32")
     sequence, _ = ops.fori_loop(0, length, body, (sequence, state))
     return sequence[:, 1:]
+
+
+def batches(
+    arrays: Sequence[Tensor], n: int, batch_size: int
+) -> Iterator[list[Tensor]]:
+    """Cuts arrays into parts that all have the same number of rows.
+
+    That number is `batch_size`, or for few rows a power of 4: a function is compiled
+    for each number anew, which takes seconds. The last row of the last part is repeated
+    until the part is full.
+
+    Args:
+        arrays: Arrays or tensors (n, ...).
+        n: Their number of rows.
+        batch_size: Most rows of a part.
+
+    Yields:
+        A list of tensors, a part of each array.
+    """
+    size = 1
+    while size < n:
+        size *= 4
+    size = min(size, batch_size)
+    for start in range(0, n, size):
+        rows = np.minimum(np.arange(start, start + size), n - 1)
+        yield [ops.take(array, rows, axis=0) for array in arrays]

@@ -17,7 +17,7 @@ from tfattn._typing import Tensor
 from tfattn.densities import bernoulli_log_density, gaussian_log_density
 from tfattn.layers import CouplingFlow
 from tfattn.models.attention import attention_layer, check_attention
-from tfattn.models.base import GenerativeModel, binary_draw, weighted_mean
+from tfattn.models.base import GenerativeModel, binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.importance_weighting import bounds
 from tfattn.models.vae.control import NO_CONTROL, AttentionControl
@@ -80,6 +80,7 @@ class AttentionVAE(GenerativeModel):
         ValueError: For an argument outside the ranges above.
     """
 
+    LOSS_TERMS = ("reconstruction", "kl")
     ATTENTIONS = ("self", "module", "residual", "uniform", None)
 
     def __init__(
@@ -130,9 +131,7 @@ class AttentionVAE(GenerativeModel):
         condition_shape = (None, num_classes) if num_classes else None
         self.prior.build((None, latent_dim), condition_shape)
 
-        self.trackers = [
-            keras.metrics.Mean(name=name) for name in ("reconstruction", "kl")
-        ]
+        self.trackers = [keras.metrics.Mean(name=name) for name in self.LOSS_TERMS]
         self._compiled_log_weights = compiled(self, self._log_weights)
         self.built = True
 
@@ -154,19 +153,6 @@ class AttentionVAE(GenerativeModel):
             "kl": gaussian_log_density(noise, log_variance)
             - self.prior(z, *condition)[1],
         }
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Tensor | None = None,
-        training: bool = True,
-    ) -> Tensor:
-        terms = y_pred["reconstruction"], y_pred["kl"]
-        for tracker, term in zip(self.trackers, terms, strict=True):
-            tracker.update_state(term, sample_weight)
-        return weighted_mean(sum(terms), sample_weight) + sum(self.losses)
 
     def _compared(self, x, y_pred):
         return y_pred["images"], ops.sigmoid(y_pred["logits"])
@@ -409,20 +395,8 @@ class AttentionVAE(GenerativeModel):
             L_K = log (1/K) Σ_k p(x|z_k) p(z_k) / q(z_k|x),   z_k drawn from q(z|x)
 
         L_1 is the evidence lower bound; L_K rises with K towards log p(x). Memory
-        does not grow with K: the sum is kept as a running log-sum-exp.
-
-        Args:
-            x: Binary images (n, h, w, c).
-            condition: Classes (n,), for a model with classes.
-            num_samples: K.
-            seed: Integer seed of the draws.
-            batch_size: Images decoded at once.
-
-        Returns:
-            NumPy array (n,), nats per image.
-
-        Raises:
-            ValueError: If x is not binary or not of the model's size.
+        does not grow with K: the sum is kept as a running log-sum-exp. Arguments,
+        result and errors are those of `elbo`, with K = `num_samples`.
         """
         _, bound = self._score(x, condition, num_samples, seed, batch_size)
         return bound
