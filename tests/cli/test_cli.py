@@ -143,7 +143,7 @@ def test_run_folder_is_complete(run):
 
 
 @pytest.mark.slow
-def test_killed_training_resumes_to_the_same_result(run, tmp_path):
+def test_killed_training_resumes_to_the_same_result(run, tmp_path, capsys):
     folder = tmp_path / "killed"
     arguments = ("train", "vae", "--data", "digits", "--epochs", 3, "--out", folder)
     process = start(*arguments)
@@ -179,6 +179,15 @@ def test_killed_training_resumes_to_the_same_result(run, tmp_path):
         for f in (run, folder)
     ]
     np.testing.assert_allclose(*values, rtol=1e-4)
+
+    # A finished run is measured again, and not trained.
+    capsys.readouterr()
+    before = (folder / "model.keras").stat().st_mtime_ns
+    cli.main([*again, "--resume"])
+    out = capsys.readouterr().out
+    assert "training had finished" in out and "33/33" not in out
+    assert (folder / "model.keras").stat().st_mtime_ns == before
+    assert json.loads((folder / "metrics.json").read_text())["negative_elbo"]
 
 
 @pytest.mark.slow

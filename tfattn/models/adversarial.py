@@ -238,7 +238,7 @@ class AdversarialModel(GenerativeModel):
         return output, gradients
 
     def _jax_pullback(self, function, variables, *tensors):
-        import jax
+        import jax  # pyright: ignore[reportMissingImports]
 
         everything = [v for group in self._state_variables() for v in group]
         before = [v.value for v in everything]

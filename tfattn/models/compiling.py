@@ -28,7 +28,7 @@ def compiled(
 
         return tf.function(function, reduce_retracing=True, jit_compile=jit_compile)
     if backend == "jax":
-        import jax
+        import jax  # pyright: ignore[reportMissingImports]
 
         # Weights that a function closes over would be constants of its program.
         def stateless(values, *arguments):
@@ -40,6 +40,6 @@ def compiled(
         return lambda *arguments: jitted(
             [variable.value for variable in model.variables], *arguments
         )
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     return torch.no_grad()(function)

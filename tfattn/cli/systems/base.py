@@ -56,9 +56,10 @@ class System(ABC, Generic[ModelT]):
         self.recipe.compile(model, epochs * len(batches))
         folder = RunFolder(run, batches)
         first_epoch = folder.restore(model)
-        if first_epoch == epochs:
+        if (run / "model.keras").exists():
             print("training had finished", flush=True)
-        elif first_epoch:
+            return folder.rows
+        if first_epoch:
             print(f"going on after epoch {first_epoch}", flush=True)
 
         def measure(epoch, logs):
