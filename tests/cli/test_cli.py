@@ -50,10 +50,14 @@ def smaller(model_class):
 
 
 def few_digits(name, load=data.load, num_images=128):
+    """The middle of a few digits: 12×16 pixels, so that a training takes seconds."""
     digits = load("digits")
     return dataclasses.replace(
         digits,
-        **{name: getattr(digits, name)[:num_images] for name in ("x_train", "y_train")},
+        x_train=digits.x_train[:num_images, 8:20, 6:22],
+        y_train=digits.y_train[:num_images],
+        x_test=digits.x_test[:num_images, 8:20, 6:22],
+        y_test=digits.y_test[:num_images],
     )
 
 
@@ -64,13 +68,13 @@ def history(run):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Three epochs on the embedded digits, not interrupted."""
+    """Two epochs on the embedded digits, not interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     code, out, err = finish(
-        start("train", "vae", "--data", "digits", "--epochs", 3, "--out", folder)
+        start("train", "vae", "--data", "digits", "--epochs", 2, "--out", folder)
     )
     assert code == 0, err
-    assert "epoch 3/3" in out and "33/33" in out and "95 % interval" in out
+    assert "epoch 2/2" in out and "22/22" in out and "95 % interval" in out
     assert err == ""  # no remarks of TensorFlow
     (folder.parent / "out.txt").write_text(out)
     return folder
@@ -89,7 +93,7 @@ def test_summary_explains_the_number_and_names_files(run):
     for path in run.glob("*.png"):
         assert f"{path}   " in summary
     assert f"tfattn sample {run} --seed 1 " in summary
-    # In full: it had 3 epochs.
+    # In full: it had 2 epochs.
     assert f"tfattn train vae --data digits --out {run}_full " in summary
 
 
@@ -135,7 +139,7 @@ def test_run_folder_is_complete(run):
     assert result["negative_elbo"]["num_images"] == 297
     rows = history(run)
     assert list(rows[0]) == ["epoch", "kl", "loss", "reconstruction", "seconds"]
-    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert [row["epoch"] for row in rows] == ["0", "1"]
     seconds = sum(float(row["seconds"]) for row in rows)
     assert result["training_seconds"] == round(seconds)
     for name in ("samples.png", "attention.png"):
@@ -143,9 +147,9 @@ def test_run_folder_is_complete(run):
 
 
 @pytest.mark.slow
-def test_killed_training_resumes_to_the_same_result(run, tmp_path, capsys):
+def test_killed_training_resumes_to_the_same_result(run, tmp_path):
     folder = tmp_path / "killed"
-    arguments = ("train", "vae", "--data", "digits", "--epochs", 3, "--out", folder)
+    arguments = ("train", "vae", "--data", "digits", "--epochs", 2, "--out", folder)
     process = start(*arguments)
     while not (folder / "checkpoint.weights.h5").exists():
         assert process.poll() is None
@@ -158,14 +162,14 @@ def test_killed_training_resumes_to_the_same_result(run, tmp_path, capsys):
     again = [str(argument) for argument in arguments]
     with pytest.raises(SystemExit, match="already holds a run"):
         cli.main(again)
-    with pytest.raises(SystemExit, match="'epochs': 3"):
+    with pytest.raises(SystemExit, match="'epochs': 2"):
         cli.main([*again, "--resume", "--epochs", "4"])
 
     code, out, err = finish(start(*arguments, "--resume"))
     assert code == 0, err
     assert "going on after epoch" in out
     whole, resumed = history(run), history(folder)
-    assert [row["epoch"] for row in resumed] == ["0", "1", "2"]
+    assert [row["epoch"] for row in resumed] == ["0", "1"]
     np.testing.assert_allclose(
         [float(row["loss"]) for row in resumed],
         [float(row["loss"]) for row in whole],
@@ -179,15 +183,6 @@ def test_killed_training_resumes_to_the_same_result(run, tmp_path, capsys):
         for f in (run, folder)
     ]
     np.testing.assert_allclose(*values, rtol=1e-4)
-
-    # A finished run is measured again, and not trained.
-    capsys.readouterr()
-    before = (folder / "model.keras").stat().st_mtime_ns
-    cli.main([*again, "--resume"])
-    out = capsys.readouterr().out
-    assert "training had finished" in out and "33/33" not in out
-    assert (folder / "model.keras").stat().st_mtime_ns == before
-    assert json.loads((folder / "metrics.json").read_text())["negative_elbo"]
 
 
 @pytest.mark.slow
@@ -282,7 +277,7 @@ def test_transformer(condition, tmp_path, monkeypatch):
     cli.main(["train", "transformer", *arguments, "--out", str(out)])
     result = json.loads((out / "metrics.json").read_text())
     nats = result["negative_log_likelihood"]["value"]
-    num_pixels = 28 * 56 if condition == "text" else 28 * 28
+    num_pixels = 12 * 32 if condition == "text" else 12 * 16
     # An image of which nothing is known has log 2 nats per pixel.
     assert 0.1 * num_pixels < nats < 2 * num_pixels * np.log(2)
     bits = result["bits_per_dimension"]
@@ -330,10 +325,11 @@ def test_conditions_need_labels():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("binarize", [False, True])
-def test_classifier(tmp_path, binarize):
+def test_classifier(tmp_path, binarize, capsys):
     out = tmp_path / "run"
     options = ["--epochs", "6", "--out", str(out)] + ["--binarize"] * binarize
-    cli.main(["train", "classifier", "--data", "digits", *options])
+    arguments = ["train", "classifier", "--data", "digits", *options]
+    cli.main(arguments)
     result = json.loads((out / "metrics.json").read_text())
     assert result["accuracy"] > 0.8 and (out / "errors.png").exists()
     assert ("binarisation" in result["protocol"]) == binarize
@@ -342,17 +338,26 @@ def test_classifier(tmp_path, binarize):
     with pytest.raises(SystemExit, match="draws no images"):
         cli.main(["sample", str(out)])
 
+    # A finished run is measured again, and not trained.
+    capsys.readouterr()
+    before = (out / "model.keras").stat().st_mtime_ns
+    cli.main([*arguments, "--resume"])
+    words = capsys.readouterr().out
+    assert "training had finished" in words and "step/s" not in words
+    assert (out / "model.keras").stat().st_mtime_ns == before
+    assert json.loads((out / "metrics.json").read_text())["accuracy"] > 0.8
+
 
 def small_completion(monkeypatch):
     """A completion model and epochs that take seconds."""
-    monkeypatch.setattr(completion, "EPOCH_SIZE", 64)
+    monkeypatch.setattr(completion, "EPOCH_SIZE", 32)
     monkeypatch.setattr(completion, "NUM_SAMPLES", 3)
     small = smaller(completion.CompletionVAE)
     monkeypatch.setattr(completion, "CompletionVAE", small)
 
 
 @pytest.mark.slow
-def test_completion(tmp_path, monkeypatch):
+def test_completion(tmp_path, monkeypatch, eagerly):
     """Faces of 25×25 pixels, which no network is needed for."""
     small_completion(monkeypatch)
     out = tmp_path / "run"
@@ -470,18 +475,20 @@ import sys, socket
 def refuse(*a, **k): raise OSError("no network")
 socket.getaddrinfo = socket.create_connection = refuse
 from tfattn.cli import main as cli
-cli.main(sys.argv[1:])
+for system, name in ("completion", "olivetti"), ("gan", "fashion_mnist"):
+    try:
+        cli.main(["train", system, "--data", name, "--out", sys.argv[1]])
+    except SystemExit as error:
+        print(error)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", ["completion", "gan"])
-def test_a_set_that_is_not_available_is_never_replaced(system, tmp_path):
+def test_a_set_that_is_not_available_is_never_replaced(tmp_path):
     """No prepared data, no cache, no network: one clear line in seconds, no run."""
-    name = {"completion": "olivetti", "gan": "fashion_mnist"}[system]
     run = tmp_path / "run"
     result = subprocess.run(
-        [sys.executable, "-c", OFFLINE, "train", system, "--data", name, "--out", run],
+        [sys.executable, "-c", OFFLINE, run],
         capture_output=True,
         text=True,
         env={
@@ -493,10 +500,11 @@ def test_a_set_that_is_not_available_is_never_replaced(system, tmp_path):
         },
         timeout=60,
     )
-    assert result.returncode == 1
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith(f"tfattn: The data set '{name}' is not available")
-    assert "need no network: mnist, digits, faces" in last
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    for name, last in zip(("olivetti", "fashion_mnist"), lines, strict=True):
+        assert last.startswith(f"tfattn: The data set '{name}' is not available")
+        assert "need no network: mnist, digits, faces" in last
     assert not run.exists()
 
 
