@@ -1,6 +1,7 @@
 """What all image models share: conditions, checks, and one way in for data."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from tfattn._checks import (
     checked_labels,
 )
 from tfattn._typing import Tensor
+from tfattn.models.exporting import ExportedFunction, tensor_input
 
 
 class ImageModel(keras.Model):
@@ -41,6 +43,9 @@ class ImageModel(keras.Model):
     Raises:
         ValueError: For an argument outside the ranges above.
     """
+
+    # Exported functions that draw random numbers or write into a cache in a loop.
+    NOT_IN_ONNX: Sequence[str] = ()
 
     def __init__(
         self,
@@ -231,6 +236,73 @@ class ImageModel(keras.Model):
         )
 
     # --- files ----------------------------------------------------------------
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        *,
+        function: str = "call",
+        **kwargs: Any,
+    ) -> None:
+        """`keras.Model.export`: one function of the model, for other programs.
+
+        On TensorFlow, and as a SavedModel on JAX.
+
+        The exported function takes its inputs as float32, any number n of images at
+        once: those of `call`, or those that the class lists under "Exported functions".
+        A condition is int32: classes (n,), or words as numbers (n, max_words), see
+        `TextEncoder.tokenize`.
+
+        Args:
+            filepath: Folder or file to write, for ONNX `.onnx`, for LiteRT `.tflite`.
+            format: `"tf_saved_model"`, `"onnx"` (needs tf2onnx), `"litert"` or another
+                one that Keras knows.
+            function: Name of the exported function.
+            **kwargs: As for `keras.Model.export`.
+
+        Raises:
+            ValueError: For a function that the class does not list, or that ONNX
+                cannot express; on torch, whose exporters do not take these models.
+        """
+        if keras.backend.backend() == "torch":
+            raise ValueError(
+                "Expected KERAS_BACKEND=tensorflow, or jax for a SavedModel, to export "
+                "a model; one that was saved can be loaded there. Received: torch"
+            )
+        exported = self._exported_functions()
+        if function not in exported:
+            raise ValueError(
+                f"Expected function in {sorted(exported)}. Received: "
+                f"function={function!r}"
+            )
+        if format == "onnx" and function in self.NOT_IN_ONNX:
+            others = sorted(set(exported) - set(self.NOT_IN_ONNX))
+            raise ValueError(
+                "ONNX has no random numbers, and no cache that a loop writes to. "
+                f"Expected function in {others}. Received: function={function!r}"
+            )
+        model = exported[function]
+        # One argument, a list where there are several inputs, as for `call`.
+        inputs = list(model.signature)
+        kwargs.setdefault("input_signature", inputs if len(inputs) == 1 else [inputs])
+        model.export(filepath, format, **kwargs)
+
+    def _exported_functions(self) -> dict[str, ExportedFunction]:
+        """What `export` can write, by name."""
+        images = tensor_input("images", *self.image_shape)
+        return {"call": self._exported_call(images)}
+
+    def _exported_call(self, first_input):
+        inputs = [first_input, *self._condition_inputs()]
+        function = self if len(inputs) == 1 else lambda *inputs: self(inputs)
+        return ExportedFunction(self, function, inputs)
+
+    def _condition_inputs(self):
+        """The condition as an input of an exported function, in a list, if any."""
+        if self.num_classes is None:
+            return []
+        return [tensor_input("condition", dtype="int32")]
 
     # A training that goes on from a file must go on with the same draws, its own and
     # those of its layers, which Keras does not save.

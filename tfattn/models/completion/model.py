@@ -29,6 +29,7 @@ from tfattn.models.completion.networks import (
     build_prior,
 )
 from tfattn.models.completion.training_masks import training_masks
+from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.gan.networks import build_discriminator
 from tfattn.models.importance_weighting import bounds
 
@@ -94,11 +95,17 @@ class CompletionVAE(AdversarialCompletion):
         `reconstruction` = −Σ_hidden log p(x_i|z, v, m) and `kl` = log q(z|x, m) −
         log p(z|v, m) at a sampled z, both (n,), in nats.
 
+    Exported functions:
+        complete: `complete`, one completion (n, h, w, c) of each image, from images,
+            their masks (n, h, w, 1), 1 where visible, and standard normal noise
+            (n, latent_dim).
+
     Raises:
         ValueError: For an argument outside the ranges above.
     """
 
     LOSS_TERMS = ("reconstruction", "kl")
+    NOT_IN_ONNX = ("call",)
     ATTENTIONS = ("self", "residual", "uniform", None)
 
     def __init__(
@@ -478,6 +485,21 @@ class CompletionVAE(AdversarialCompletion):
             + _gaussian_log_density_at(z, p_mean, p_log_variance)
             - gaussian_log_density(noise, log_variance)
         )
+
+    def _exported_functions(self):
+        def complete(x, visible, noise):
+            seen = ops.where(visible == 1, x, 0.0)
+            mean, log_variance, *features = self.prior([seen, visible])
+            z = mean + ops.exp(0.5 * log_variance) * noise
+            return composite(seen, visible, self._expected(self._pixels(z, features)))
+
+        exported = super()._exported_functions()
+        noise = tensor_input("noise", self.latent_dim)
+        inputs = [*exported["call"].signature, noise]
+        return {**exported, "complete": ExportedFunction(self, complete, inputs)}
+
+    def _condition_inputs(self):
+        return [tensor_input("visible", *self.image_shape[:2], 1)]
 
     def get_config(self) -> dict[str, Any]:
         config = {

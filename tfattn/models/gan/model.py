@@ -11,6 +11,7 @@ from tfattn._checks import check_integer, check_share, check_temperature, checke
 from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel, loss_cotangent
 from tfattn.models.attention import check_attention
+from tfattn.models.exporting import tensor_input
 from tfattn.models.gan.networks import build_discriminator, build_generator
 
 
@@ -312,6 +313,9 @@ class SelfAttentionGAN(AdversarialModel):
             )
         latents = ops.convert_to_tensor(latents, "float32")
         return [latents, *self._condition(condition, latents.shape[0])]
+
+    def _exported_functions(self):
+        return {"call": self._exported_call(tensor_input("latents", self.latent_dim))}
 
     def get_config(self) -> dict[str, Any]:
         return {

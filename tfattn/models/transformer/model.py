@@ -17,6 +17,7 @@ from tfattn._checks import (
 from tfattn._typing import Tensor
 from tfattn.models.base import GenerativeModel, binary_draw
 from tfattn.models.compiling import compiled
+from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.transformer.decoder import TokenDecoder
 from tfattn.models.transformer.sampling import batches
 from tfattn.models.transformer.text_encoder import TextEncoder
@@ -72,12 +73,20 @@ class ImageTransformer(GenerativeModel):
         Dictionary: `images` of the model's levels (n, h, w, c), `logits` (n, tokens,
         values) and `negative_log_likelihood` (n,), in nats.
 
+    Exported functions:
+        generate: `generate` from uniform numbers in [0, 1) (n, tokens), and the
+            condition, if any.
+        next_token: Logits (n, tokens, values) of each token from those before it, from
+            int32 tokens (n, tokens), and the condition, if any. `ImageTokens` turns
+            pixels into tokens and back.
+
     Raises:
         ValueError: For an argument outside the ranges above, or one that `condition`
             does not take.
     """
 
     LOSS_TERMS = ("negative_log_likelihood",)
+    NOT_IN_ONNX = ("call", "generate")
 
     def __init__(
         self,
@@ -359,6 +368,29 @@ class ImageTransformer(GenerativeModel):
                 "values between"
             )
         return levels.astype("int32")
+
+    def _exported_functions(self):
+        def generate(uniform, *condition):
+            temperature = ops.ones(())
+            tokens = self.network.draw(uniform, temperature, None, *condition)
+            return self.tokens.to_levels(tokens) / (self.levels - 1)
+
+        condition = self._condition_inputs()
+        uniform, tokens = (
+            tensor_input(name, self.tokens.num_tokens, dtype=dtype)
+            for name, dtype in (("uniform", "float32"), ("tokens", "int32"))
+        )
+        return {
+            **super()._exported_functions(),
+            "generate": ExportedFunction(self, generate, [uniform, *condition]),
+            "next_token": ExportedFunction(self, self.network, [tokens, *condition]),
+        }
+
+    def _condition_inputs(self):
+        if self.condition is None:
+            return []
+        sizes = (self.max_words,) if self.max_words else ()
+        return [tensor_input("condition", *sizes, dtype="int32")]
 
     def get_config(self) -> dict[str, Any]:
         return {

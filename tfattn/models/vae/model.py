@@ -19,6 +19,7 @@ from tfattn.layers import CouplingFlow
 from tfattn.models.attention import attention_layer, check_attention
 from tfattn.models.base import GenerativeModel, binary_draw
 from tfattn.models.compiling import compiled
+from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.importance_weighting import bounds
 from tfattn.models.vae.control import NO_CONTROL, AttentionControl
 from tfattn.models.vae.networks import (
@@ -76,11 +77,16 @@ class AttentionVAE(GenerativeModel):
         `reconstruction` = −log p(x|z) and `kl` = log q(z|x) − log p(z) at a sampled z,
         both (n,), in nats.
 
+    Exported functions:
+        generate: `generate` from standard normal noise (n, latent_dim), and the
+            condition, if any.
+
     Raises:
         ValueError: For an argument outside the ranges above.
     """
 
     LOSS_TERMS = ("reconstruction", "kl")
+    NOT_IN_ONNX = ("call",)
     ATTENTIONS = ("self", "module", "residual", "uniform", None)
 
     def __init__(
@@ -432,6 +438,18 @@ class AttentionVAE(GenerativeModel):
             + log_prior
             - gaussian_log_density(noise, log_variance)
         )
+
+    def _exported_functions(self):
+        def generate(noise, *condition):
+            encoded = [self._encoded(classes) for classes in condition]
+            z = self.prior.inverse(noise, *encoded)
+            return ops.sigmoid(self._decode_with_entropy(z, encoded)[0])
+
+        inputs = [tensor_input("noise", self.latent_dim), *self._condition_inputs()]
+        return {
+            **super()._exported_functions(),
+            "generate": ExportedFunction(self, generate, inputs),
+        }
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,157 @@
+"""Exported functions give in other programs what they give here."""
+
+import keras
+import numpy as np
+import pytest
+import small
+from conftest import on_tensorflow
+
+backend = keras.backend.backend()
+
+# What each kind of model exports besides `call`.
+FUNCTIONS = {
+    "vae": ["generate"],
+    "vae_by_class": ["generate"],
+    "gan_by_class": [],
+    "transformer_by_class": ["generate", "next_token"],
+    "transformer_by_text": ["generate", "next_token"],
+    "completion_by_mask": ["complete"],
+    "completion_adversarial": ["complete"],
+    "classifier": [],
+}
+CASES = [
+    ("vae_by_class", "generate"),
+    pytest.param("gan_by_class", "call", marks=pytest.mark.export),
+    pytest.param("transformer_by_text", "generate", marks=pytest.mark.backend),
+    ("transformer_by_class", "next_token"),
+    ("completion_by_mask", "complete"),
+    ("classifier", "call"),
+]
+N = 5  # not the number that a tool would put in place of any
+
+
+def case(name, function):
+    """A model, inputs of its function by name, and what it gives there."""
+    model = small.MAKERS[name]()
+    images, condition = small.images(N), small.condition(name, N)
+    if name == "classifier":
+        return model, {"images": images}, keras.ops.convert_to_numpy(model(images))
+    if name == "gan_by_class":
+        latents = model.sample_latents(N, seed=1)
+        inputs = {"latents": latents, "condition": condition.astype("int32")}
+        return model, inputs, model.generate_from(latents, condition)
+    encoded = model._checked_condition(condition, N)
+    if function == "next_token":
+        tokens = model.tokens.from_levels(images.astype("int32"))
+        inputs = {"tokens": keras.ops.convert_to_numpy(tokens), "condition": encoded}
+        logits = model.network(*inputs.values())
+        return model, inputs, keras.ops.convert_to_numpy(logits)
+    if function == "complete":
+        noise = normal((N, 1, model.latent_dim))[:, 0]
+        expected = model.complete(images, condition, seed=1)[:, 0]
+        # What stands at hidden pixels has no influence.
+        images = np.where(encoded == 1, images, np.float32(0.3))
+        inputs = {"images": images, "visible": encoded, "noise": noise}
+        return model, inputs, expected
+    expected = model.generate(N, condition, seed=1)
+    if name.startswith("vae"):
+        inputs = {"noise": normal((N, model.latent_dim)), "condition": encoded}
+        return model, inputs, expected
+    uniform = keras.random.uniform((N, model.tokens.num_tokens), seed=1)
+    inputs = {"uniform": keras.ops.convert_to_numpy(uniform), "condition": encoded}
+    return model, inputs, expected
+
+
+def normal(shape):
+    return keras.ops.convert_to_numpy(keras.random.normal(shape, seed=1))
+
+
+def run_saved_model(path, inputs):
+    import tensorflow as tf
+
+    inputs = [tf.constant(x) for x in inputs.values()]
+    loaded = tf.saved_model.load(str(path))
+    return loaded.serve(inputs if len(inputs) > 1 else inputs[0])
+
+
+def run_onnx(path, inputs):
+    import onnxruntime
+
+    (output,) = onnxruntime.InferenceSession(path).run(None, inputs)
+    return output
+
+
+def run_litert(path, inputs):
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(str(path))
+    (output,) = interpreter.get_signature_runner("serving_default")(**inputs).values()
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(backend == "torch", reason="needs KERAS_BACKEND=tensorflow or jax")
+@pytest.mark.parametrize(
+    ("format", "run", "ending"),
+    [
+        ("tf_saved_model", run_saved_model, ""),
+        pytest.param("onnx", run_onnx, ".onnx", marks=pytest.mark.export),
+        pytest.param("litert", run_litert, ".tflite", marks=pytest.mark.export),
+    ],
+)
+@pytest.mark.parametrize(("name", "function"), CASES)
+def test_other_programs_find_the_same(name, function, format, run, ending, tmp_path):
+    model, inputs, expected = case(name, function)
+    if format == "onnx" and function in model.NOT_IN_ONNX:
+        return  # refused, see below
+    path = tmp_path / f"exported{ending}"
+    model.export(path, format, function=function, verbose=False)
+    found = np.asarray(run(path, inputs))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+@on_tensorflow
+@pytest.mark.parametrize("name", ["vae", "completion_by_mask"])
+def test_call_is_exported_without_arguments(name, tmp_path):
+    model, x, condition = (
+        small.MAKERS[name](),
+        small.images(N),
+        small.condition(name, N),
+    )
+    model.export(tmp_path / "exported")
+    inputs = {"images": x}
+    if condition is not None:
+        inputs["visible"] = model._checked_condition(condition, N)
+    found = run_saved_model(tmp_path / "exported", inputs)
+    np.testing.assert_array_equal(found["images"], x)
+    loss = np.mean(found["reconstruction"]) + np.mean(found["kl"])
+    elbo = model.elbo(*[x, condition][: len(inputs)], num_samples=50, seed=0).mean()
+    assert abs(loss + elbo) < 0.05 * abs(elbo)
+
+
+def test_torch_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(ValueError, match="Expected KERAS_BACKEND=tensorflow, or jax"):
+        small.MAKERS["vae"]().export(tmp_path / "exported")
+
+
+@on_tensorflow
+@pytest.mark.parametrize("name", small.MAKERS)
+def test_functions_are_listed_and_others_refused(name, tmp_path):
+    model = small.MAKERS[name]()
+    functions = sorted(["call", *FUNCTIONS[name]])
+    with pytest.raises(ValueError, match="Expected function in") as error:
+        model.export(tmp_path / "exported", function="fit")
+    assert str(functions) in str(error.value)
+    for function in FUNCTIONS[name]:
+        assert f"{function}: " in type(model).__doc__
+    if FUNCTIONS[name]:
+        with pytest.raises(ValueError, match="ONNX has no random") as error:
+            model.export(tmp_path / "exported.onnx", "onnx")
+        assert f"in {FUNCTIONS[name][-1:]}" in str(error.value)
+    if name.startswith("transformer"):
+        with pytest.raises(ValueError, match="function='generate'"):
+            model.export(tmp_path / "exported.onnx", "onnx", function="generate")
+    assert not list(tmp_path.iterdir())
