@@ -5,7 +5,7 @@ import os
 import pytest
 
 # Markers of tests that only run when they are selected.
-ON_REQUEST = ("network", "peer", "export")
+ON_REQUEST = ("network", "peer", "ci")
 
 # Read by the kernels that run the notebooks, which see no fixtures.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -7,14 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def check_integer(name: str, value: Any, least: int) -> None:
-    """Raises ValueError unless `value` is an integer of at least `least`."""
-    # To Python, a boolean is an integer.
-    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_integer or value < least:
+def check_integer(name: str, value: Any, least: int) -> int:
+    """The value as Python's integer; ValueError unless one of at least `least`."""
+    if not _is_integer(value) or value < least:
         raise ValueError(
             f"Expected `{name}` to be an integer >= {least}. Received: {name}={value!r}"
         )
+    return int(value)
+
+
+def _is_integer(value):
+    """Python's and NumPy's, but no boolean, which to Python is one."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def check_share(name: str, value: float) -> None:
@@ -34,7 +38,7 @@ def check_temperature(temperature: float) -> None:
 def check_image_shape(image_shape: Sequence[int], divisor: int) -> None:
     """Raises ValueError unless this is (height, width, channels), sizes divisible."""
     if len(image_shape) != 3 or any(
-        not isinstance(size, int) or size < 1 for size in image_shape
+        not _is_integer(size) or size < 1 for size in image_shape
     ):
         raise ValueError(
             "Expected image_shape=(height, width, channels). "
@@ -80,9 +84,9 @@ def checked_images(x: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
             f"{x.max()}. Divide them by 255: x.astype('float32') / 255"
         )
     x = x.astype("float32", copy=False)
-    if x.shape[1:] != image_shape:
+    if x.shape[1:] != image_shape or not len(x):
         raise ValueError(
-            f"Expected images of shape (n, {str(image_shape)[1:]}. "
+            f"Expected images of shape (n, {str(image_shape)[1:]}, at least one. "
             f"Received: x of shape {x.shape}"
         )
     if not np.all((x >= 0) & (x <= 1)):

@@ -32,6 +32,15 @@ def gaussian_log_density(noise: Tensor, log_variance: Tensor) -> Tensor:
     return standard_normal_log_density(noise) - 0.5 * ops.sum(log_variance, axis=-1)
 
 
+def bounded_log_variance(log_variance: Tensor) -> Tensor:
+    """A log-variance kept between −15 and 15, where its exponentials are harmless.
+
+    No trained model comes near. One that a large learning rate throws off gets a large
+    loss, and not NaN.
+    """
+    return ops.clip(log_variance, -15.0, 15.0)
+
+
 def bernoulli_log_density(x: Tensor, logits: Tensor) -> Tensor:
     """log p(x) of independent binary pixels, summed over the last three axes.
 

@@ -21,7 +21,7 @@ FUNCTIONS = {
 }
 CASES = [
     ("vae_by_class", "generate"),
-    pytest.param("gan_by_class", "call", marks=pytest.mark.export),
+    pytest.param("gan_by_class", "call", marks=pytest.mark.ci),
     pytest.param("transformer_by_text", "generate", marks=pytest.mark.backend),
     ("transformer_by_class", "next_token"),
     ("completion_by_mask", "complete"),
@@ -95,8 +95,8 @@ def run_litert(path, inputs):
     ("format", "run", "ending"),
     [
         ("tf_saved_model", run_saved_model, ""),
-        pytest.param("onnx", run_onnx, ".onnx", marks=pytest.mark.export),
-        pytest.param("litert", run_litert, ".tflite", marks=pytest.mark.export),
+        pytest.param("onnx", run_onnx, ".onnx", marks=pytest.mark.ci),
+        pytest.param("litert", run_litert, ".tflite", marks=pytest.mark.ci),
     ],
 )
 @pytest.mark.parametrize(("name", "function"), CASES)

@@ -66,7 +66,7 @@ def draw_pairs(
     Raises:
         ValueError: If a digit of `pairs` has no image.
     """
-    check_integer("n", n, least=1)
+    n = check_integer("n", n, least=1)
     pairs = np.asarray(pairs)
     missing = np.setdiff1d(pairs, y).tolist()
     if missing:

@@ -259,8 +259,8 @@ def kernel_distance(
         ValueError: If the features are not two finite arrays with the same d, or if
             `num_subsets` or `subset_size` is out of range.
     """
-    check_integer("num_subsets", num_subsets, least=2)
-    check_integer("subset_size", subset_size, least=2)
+    num_subsets = check_integer("num_subsets", num_subsets, least=2)
+    subset_size = check_integer("subset_size", subset_size, least=2)
     real, generated = _checked_features(real, generated, least=2)
     if subset_size > min(len(real), len(generated)):
         raise ValueError(
@@ -324,7 +324,7 @@ def precision_recall(
         ValueError: If the features are not two finite arrays of k + 1 rows or more,
             with the same d.
     """
-    check_integer("num_neighbors", num_neighbors, least=1)
+    num_neighbors = check_integer("num_neighbors", num_neighbors, least=1)
     real, generated = _checked_features(real, generated, least=num_neighbors + 1)
     return PrecisionRecall(
         precision=_share_inside(generated, real, num_neighbors),

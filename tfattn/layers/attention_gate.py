@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from tfattn._checks import check_integer
 from tfattn._typing import Shape, Tensor
 
 
@@ -47,13 +48,9 @@ class AttentionGate(layers.Layer):
         self, filters: int | None = None, kernel_size: int = 7, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        for name, size in (("filters", filters), ("kernel_size", kernel_size)):
-            known = size is not None or name == "kernel_size"
-            if known and (not isinstance(size, int) or size < 1):
-                raise ValueError(
-                    f"Invalid value for argument `{name}`. Expected an integer >= 1. "
-                    f"Received: {name}={size!r}"
-                )
+        if filters is not None:
+            filters = check_integer("filters", filters, least=1)
+        kernel_size = check_integer("kernel_size", kernel_size, least=1)
         self.filters = filters
         self.kernel_size = kernel_size
         shared = {

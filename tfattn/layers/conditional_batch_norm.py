@@ -23,6 +23,8 @@ class ConditionalBatchNormalization(layers.Layer):
         shift_initializer: Of the shifts; the scales start at 0. With random shifts
             classes differ from the first step on, where an optimiser like Adam would
             need thousands of steps to move them apart.
+        epsilon: ε.
+        momentum: Share of the old value that each moving average keeps in a step.
 
     Call arguments:
         inputs: Tensor (batch, ..., channels) and one-hot classes (batch, classes).
@@ -35,13 +37,23 @@ class ConditionalBatchNormalization(layers.Layer):
     def __init__(
         self,
         shift_initializer: str | keras.initializers.Initializer = "zeros",
+        epsilon: float = 1e-3,
+        momentum: float = 0.99,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.shift_initializer = keras.initializers.get(shift_initializer)
         # Its dtype is ours: a policy given to this layer must reach its parts.
         self.norm = layers.BatchNormalization(
-            scale=False, center=False, dtype=self.dtype_policy, name="norm"
+            -1,
+            momentum,
+            epsilon,
+            scale=False,
+            center=False,
+            dtype=self.dtype_policy,
+            # Read by its `call`, and `False` here when such a layer is loaded.
+            trainable=self.trainable,
+            name="norm",
         )
 
     def build(self, input_shape: Sequence[Shape]) -> None:
@@ -70,5 +82,7 @@ class ConditionalBatchNormalization(layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
+            "epsilon": self.norm.epsilon,
+            "momentum": self.norm.momentum,
             "shift_initializer": keras.initializers.serialize(self.shift_initializer),
         }

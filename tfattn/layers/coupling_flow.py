@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfattn._checks import check_integer
 from tfattn._typing import Shape, Tensor
 from tfattn.densities import standard_normal_log_density
 
@@ -45,13 +46,8 @@ class CouplingFlow(keras.layers.Layer):
 
     def __init__(self, num_layers: int, units: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(num_layers, int) or num_layers < 0:
-            raise ValueError(
-                "Expected `num_layers` to be an integer >= 0. "
-                f"Received: num_layers={num_layers!r}"
-            )
-        self.num_layers = num_layers
-        self.units = units
+        self.num_layers = check_integer("num_layers", num_layers, least=0)
+        self.units = check_integer("units", units, least=1)
         self.networks = []
 
     def build(self, z_shape: Shape, condition_shape: Shape | None = None) -> None:

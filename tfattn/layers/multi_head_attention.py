@@ -72,7 +72,7 @@ class MultiHeadAttention(keras.layers.Layer):
     Raises:
         ValueError: For sizes below 1, dropout outside [0, 1), inputs that are not
             (batch, positions, channels), key and value of different lengths, masks of
-            another shape, or a `cache_index` without a `cache` or beyond its end.
+            another shape, or a `cache_index` without a `cache` or outside it.
 
     Example:
         >>> layer = tfattn.layers.MultiHeadAttention(num_heads=2, key_dim=4)
@@ -92,9 +92,9 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         value_dim = key_dim if value_dim is None else value_dim
-        check_integer("num_heads", num_heads, least=1)
-        check_integer("key_dim", key_dim, least=1)
-        check_integer("value_dim", value_dim, least=1)
+        num_heads = check_integer("num_heads", num_heads, least=1)
+        key_dim = check_integer("key_dim", key_dim, least=1)
+        value_dim = check_integer("value_dim", value_dim, least=1)
         check_share("dropout", dropout)
         self.num_heads = num_heads
         self.key_dim = key_dim
@@ -181,11 +181,14 @@ class MultiHeadAttention(keras.layers.Layer):
             keys, values = cache
         if cache is not None and cache_index is not None:
             length, t = cache[0].shape[2], query.shape[1]
-            if isinstance(cache_index, int) and t and cache_index + t > length:
+            if isinstance(cache_index, int) and (
+                cache_index < 0 or (t and cache_index + t > length)
+            ):
                 # Keras would write them elsewhere without a word.
                 raise ValueError(
-                    f"Expected a cache with room for {t} positions from cache_index on."
-                    f" Received: a cache of {length}, cache_index={cache_index}"
+                    f"Expected cache_index >= 0 and a cache with room for {t} positions"
+                    f" from there on. Received: a cache of {length}, "
+                    f"cache_index={cache_index}"
                 )
             keys, values = (
                 ops.slice_update(whole, (0, 0, cache_index, 0), part)

@@ -81,7 +81,7 @@ class PatchEmbedding(keras.layers.Layer):
     def __init__(self, patch_size: tuple[int, int], width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_patch_size(patch_size)
-        check_integer("width", width, least=1)
+        width = check_integer("width", width, least=1)
         patch_h, patch_w = patch_size
         self.patch_size = (patch_h, patch_w)
         self.width = width

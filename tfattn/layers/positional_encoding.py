@@ -32,8 +32,8 @@ class PositionalEncoding(keras.layers.Layer):
         Tensor of the shape of `x`.
 
     Raises:
-        ValueError: For an unknown kind, unknown sizes, or, if sinusoidal, channels that
-            two for each axis do not divide.
+        ValueError: For an unknown kind, unknown sizes or others than those it was built
+            for, or, if sinusoidal, channels that two for each axis do not divide.
     """
 
     def __init__(
@@ -84,6 +84,15 @@ class PositionalEncoding(keras.layers.Layer):
         return found
 
     def call(self, x: Tensor) -> Tensor:
+        sizes = x.shape[1:-1]
+        if len(sizes) != len(self.sizes) or any(
+            found not in (None, size)
+            for found, size in zip(sizes, self.sizes, strict=True)
+        ):
+            raise ValueError(
+                f"Expected the positions that the layer was built for, {self.sizes}. "
+                f"Received: x of shape {tuple(x.shape)}"
+            )
         return x + self.encodings()
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

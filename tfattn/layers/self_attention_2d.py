@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 import keras
 from keras import ops
 
+from tfattn._checks import check_integer
 from tfattn._typing import Shape, Tensor
 from tfattn.layers.spectral_layers import SpectralDense
 from tfattn.ops import attention, chunked_attention
@@ -130,9 +131,15 @@ class SelfAttention2D(keras.layers.Layer):
             )
         default = VARIANTS[variant]
         self.variant = variant
-        self.key_ratio = key_ratio
-        self.value_ratio = default.value_ratio if value_ratio is None else value_ratio
-        self.pool_size = default.pool_size if pool_size is None else pool_size
+        if value_ratio is None:
+            value_ratio = default.value_ratio
+        if pool_size is None:
+            pool_size = default.pool_size
+        self.key_ratio = check_integer("key_ratio", key_ratio, least=1)
+        self.value_ratio = check_integer("value_ratio", value_ratio, least=1)
+        self.pool_size = check_integer("pool_size", pool_size, least=1)
+        if chunk_size not in (None, "auto"):
+            chunk_size = check_integer("chunk_size", chunk_size, least=1)
         self.use_bias = default.use_bias if use_bias is None else use_bias
         self.spectral_norm = (
             default.spectral_norm if spectral_norm is None else spectral_norm
@@ -140,19 +147,6 @@ class SelfAttention2D(keras.layers.Layer):
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.chunk_size: int | Literal["auto"] | None = chunk_size
         self.data_format = data_format or keras.config.image_data_format()
-        sizes = {
-            "key_ratio": self.key_ratio,
-            "value_ratio": self.value_ratio,
-            "pool_size": self.pool_size,
-        }
-        if chunk_size not in (None, "auto"):
-            sizes["chunk_size"] = chunk_size
-        for name, size in sizes.items():
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ValueError(
-                    f"Invalid value for argument `{name}`. Expected an integer >= 1. "
-                    f"Received: {name}={size!r}"
-                )
         if not default.has_output_kernel and self.value_ratio != 1:
             raise ValueError(
                 f"Variant {variant!r} has no output kernel, so its value must keep "

@@ -18,6 +18,8 @@ class SpectralNorm(keras.layers.Layer):
     3. σ = vᵀ W u'
     4. the result is W / σ; when training, u' replaces u
 
+    A kernel of zeros stays one, and u as it is.
+
     u and v are constants to the gradient, σ is not, so d(W/σ)/dW contains the term
     that `keras.layers.SpectralNormalization` leaves out. The kernel itself is never
     overwritten: two passes of one training step see the same weights.
@@ -56,10 +58,13 @@ class SpectralNorm(keras.layers.Layer):
         u = ops.convert_to_tensor(self.right_singular_vector)
         u = ops.expand_dims(u, 1)  # (out, 1)
         v = _unit(ops.matmul(constant, u))  # (in, 1)
-        u = _unit(ops.matmul(ops.transpose(constant), v))  # (out, 1)
+        new = _unit(ops.matmul(ops.transpose(constant), v))  # (out, 1)
         if training:
+            # The power iteration would never leave 0 again.
+            u = ops.where(ops.any(new != 0), new, u)
             self.right_singular_vector.assign(u[:, 0])
-        sigma = ops.sum(ops.matmul(matrix, u) * v)
+        sigma = ops.sum(ops.matmul(matrix, new) * v)
+        sigma = ops.where(sigma > 0, sigma, 1.0)
         return ops.cast(ops.cast(kernel, "float32") / sigma, kernel.dtype)
 
     def compute_output_shape(self, kernel_shape: Shape) -> Shape:
@@ -67,4 +72,6 @@ class SpectralNorm(keras.layers.Layer):
 
 
 def _unit(vector):
-    return vector / ops.maximum(ops.norm(vector), 1e-12)
+    """The vector at length 1, but 0 where it is 0."""
+    length = ops.norm(vector)
+    return vector / ops.where(length > 0, length, 1.0)

@@ -21,8 +21,8 @@ class _TransformerLayer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_integer("num_heads", num_heads, least=1)
-        check_integer("intermediate_dim", intermediate_dim, least=1)
+        num_heads = check_integer("num_heads", num_heads, least=1)
+        intermediate_dim = check_integer("intermediate_dim", intermediate_dim, least=1)
         check_share("dropout", dropout)
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
@@ -156,7 +156,8 @@ class TransformerDecoderLayer(_TransformerLayer):
         heads, n, m), `None` without one; then, with a cache, the new cache.
 
     Raises:
-        ValueError: For sizes below 1, or channels that the heads do not divide.
+        ValueError: For sizes below 1, channels that the heads do not divide, a context
+            in some calls alone, or a cache before the layer is built.
     """
 
     def build(self, x_shape: Shape, context_shape: Shape | None = None) -> None:
@@ -172,11 +173,28 @@ class TransformerDecoderLayer(_TransformerLayer):
     def initial_cache(
         self, batch_size: int, length: int, context: Tensor | None = None
     ) -> tuple[Cache, ...]:
-        """A cache for `length` tokens, in it the projected context if there is one."""
+        """A cache for `length` tokens, in it the projected context if there is one.
+
+        The mask that Keras attaches to a context is not in it: give it as
+        `context_mask` in each step.
+        """
+        if not self.built:
+            raise ValueError(
+                "Expected a layer that was built, by a call or by `build`, before "
+                "`initial_cache`."
+            )
+        self._check_context(context is not None)
         cache = self.self_attention.initial_cache(batch_size, length)
         if context is None:
             return (cache,)
         return (cache, self.cross_attention.project_cache(context))
+
+    def _check_context(self, given):
+        if given != hasattr(self, "cross_attention"):
+            raise ValueError(
+                "Expected a context in all calls or in none, as when the layer was "
+                f"built. Received: {'a' if given else 'no'} context"
+            )
 
     def call(
         self,
@@ -188,6 +206,8 @@ class TransformerDecoderLayer(_TransformerLayer):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Tensor | tuple[Tensor | tuple[Cache, ...] | None, ...]:
+        if cache is None:
+            self._check_context(context is not None)
         y = self.self_attention_norm(x)
         y, self_map, *new_cache = self.self_attention(
             y,

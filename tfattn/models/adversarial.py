@@ -20,16 +20,20 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
     Source: Heusel et al., arXiv:1706.08500, section 2.
 
     Args:
-        generator: A Keras optimiser; `None` is Adam(1e-4, β₁=0, β₂=0.9).
-        discriminator: A Keras optimiser; `None` is Adam(4e-4, β₁=0, β₂=0.9).
+        generator: A Keras optimiser or its name; `None` is Adam(1e-4, β₁=0, β₂=0.9).
+        discriminator: Likewise, another one; `None` is Adam(4e-4, β₁=0, β₂=0.9).
 
-    `learning_rate` is the generator's; setting it scales the discriminator's alike.
+    `learning_rate` is the generator's. Setting it sets both, at the ratio that they had
+    at the start; with schedules it cannot be set.
+
+    Raises:
+        ValueError: For one optimiser twice.
     """
 
     def __init__(
         self,
-        generator: keras.optimizers.Optimizer | None = None,
-        discriminator: keras.optimizers.Optimizer | None = None,
+        generator: keras.optimizers.Optimizer | str | None = None,
+        discriminator: keras.optimizers.Optimizer | str | None = None,
         name: str = "two_time_scale",
     ) -> None:
         super().__init__(learning_rate=0.0, name=name)
@@ -37,8 +41,26 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
             generator = keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.9)
         if discriminator is None:
             discriminator = keras.optimizers.Adam(4e-4, beta_1=0.0, beta_2=0.9)
-        self.generator: keras.optimizers.Optimizer = generator
-        self.discriminator: keras.optimizers.Optimizer = discriminator
+        if generator is discriminator and not isinstance(generator, str):
+            raise ValueError(
+                "Each network needs an optimiser of its own. Expected two. Received: "
+                f"{generator} as both"
+            )
+        self.generator: keras.optimizers.Optimizer = keras.optimizers.get(generator)
+        self.discriminator: keras.optimizers.Optimizer = keras.optimizers.get(
+            discriminator
+        )
+        self._ratio = self._ratio_of_rates()
+
+    def _ratio_of_rates(self):
+        """The discriminator's learning rate over the generator's; `None` if none is."""
+        rates = []
+        for optimizer in (self.generator, self.discriminator):
+            optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+            if not isinstance(optimizer._learning_rate, keras.Variable):
+                return None  # a schedule
+            rates.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
+        return rates[1] / rates[0] if rates[0] else None
 
     def build_both(
         self,
@@ -73,8 +95,12 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
-        ratio = self.discriminator.learning_rate / self.generator.learning_rate
-        self.discriminator.learning_rate = ratio * learning_rate
+        if self._ratio is None:
+            raise ValueError(
+                "Expected two optimisers with numbers above 0 as learning rates, whose "
+                "ratio stays. Received: a schedule, or a generator's rate of 0"
+            )
+        self.discriminator.learning_rate = self._ratio * learning_rate
         self.generator.learning_rate = learning_rate
 
     # The two optimisers are saved as what they are: nothing else is to be saved.

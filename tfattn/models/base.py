@@ -58,26 +58,29 @@ class ImageModel(keras.Model):
         super().__init__(**kwargs)
         check_image_shape(image_shape, divisor)
         if num_classes is not None:
-            check_integer("num_classes", num_classes, least=2)
-        h, w, c = image_shape
+            num_classes = check_integer("num_classes", num_classes, least=2)
+        seed = check_integer("seed", seed, least=0)
+        h, w, c = map(int, image_shape)
         self.image_shape = (h, w, c)
         self.num_classes = num_classes
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @contextlib.contextmanager
-    def _precision(self, policy: Any) -> Iterator[None]:
-        """Layers made inside compute as `policy` says, mostly the model's own.
+    def _settings(self, policy: Any) -> Iterator[None]:
+        """Layers made inside compute as `policy` says, with channels last.
 
-        They would follow the global policy, which is another one when a model is
-        loaded, or made with a `dtype`.
+        They would follow the global settings, which are others when a model is loaded,
+        or made with a `dtype`.
         """
-        of_others = keras.config.dtype_policy()
+        of_others = keras.config.dtype_policy(), keras.config.image_data_format()
         keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format("channels_last")
         try:
             yield
         finally:
-            keras.config.set_dtype_policy(of_others)
+            keras.config.set_dtype_policy(of_others[0])
+            keras.config.set_image_data_format(of_others[1])
 
     # --- one way in -----------------------------------------------------------
 
@@ -93,6 +96,8 @@ class ImageModel(keras.Model):
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """`keras.Model.fit`, with the data described in `ImageModel`."""
+        if batch_size is not None:
+            batch_size = check_integer("batch_size", batch_size, least=1)
         x, y, sample_weight = self._way_in(x, y, sample_weight)
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list):
@@ -321,12 +326,30 @@ class ImageModel(keras.Model):
         return [v for v in self.variables if v.path.endswith("seed_generator_state")]
 
     def get_config(self) -> dict[str, Any]:
-        return {
+        config = {
             **super().get_config(),
             "image_shape": self.image_shape,
             "num_classes": self.num_classes,
             "seed": self.seed,
         }
+        frozen = [i for i, layer in enumerate(self._parts()) if not layer.trainable]
+        return {**config, "frozen": frozen} if frozen else config
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "ImageModel":
+        # Set before `compile`, which makes the optimizer's variables.
+        frozen = config.get("frozen", [])
+        model = cls(**{k: v for k, v in config.items() if k != "frozen"})
+        parts = model._parts()
+        for index in frozen:
+            parts[index].trainable = False
+        return model
+
+    def _parts(self):
+        """The layers that may be trained, the outer ones before their own parts."""
+        return list(self._flatten_layers(include_self=False))
 
 
 class GenerativeModel(ImageModel):

@@ -72,32 +72,37 @@ class ImageClassifier(ImageModel):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        check_integer("num_classes", num_classes, least=2)
+        num_classes = check_integer("num_classes", num_classes, least=2)
         super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
-        check_integer("width", width, least=1)
-        check_integer("num_features", num_features, least=1)
+        width = check_integer("width", width, least=1)
+        num_features = check_integer("num_features", num_features, least=1)
         self.width = width
         self.num_features = num_features
         self.flip = flip
         self.binarize = binarize
 
-        h, w, _ = self.image_shape
-        self.augmentation = [
-            layers.RandomTranslation(
-                MAX_SHIFT / h,
-                MAX_SHIFT / w,
-                fill_mode="constant",
-                interpolation="nearest",
-                seed=seed,
+        with self._settings(self.dtype_policy):
+            h, w, _ = self.image_shape
+            self.augmentation = [
+                layers.RandomTranslation(
+                    MAX_SHIFT / h,
+                    MAX_SHIFT / w,
+                    fill_mode="constant",
+                    interpolation="nearest",
+                    seed=self.seed,
+                )
+            ]
+            if flip:
+                # With the seed of the shifts, an image's flip would follow its shift.
+                self.augmentation.append(
+                    layers.RandomFlip("horizontal", seed=self.seed + 1)
+                )
+            if binarize:
+                self.pixel_seed = keras.random.SeedGenerator(self.seed + 3)
+            self.backbone = _build_backbone(
+                self.image_shape, width, num_features, self.seed
             )
-        ]
-        if flip:
-            # With the seed of the shifts, an image's flip would follow its shift.
-            self.augmentation.append(layers.RandomFlip("horizontal", seed=seed + 1))
-        if binarize:
-            self.pixel_seed = keras.random.SeedGenerator(seed + 3)
-        self.backbone = _build_backbone(self.image_shape, width, num_features, seed)
-        self.dropout = layers.Dropout(0.5, seed=seed)
+            self.dropout = layers.Dropout(0.5, seed=self.seed)
         self.head = layers.Dense(num_classes, dtype="float32", name="logits")
         self.head.build(self.backbone.output.shape)
         self.built = True

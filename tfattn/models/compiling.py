@@ -26,7 +26,20 @@ def compiled(
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, reduce_retracing=True, jit_compile=jit_compile)
+        graphs = {}
+
+        # Quantization and LoRA put other variables in the place of those that a graph
+        # holds.
+        def current(*arguments):
+            variables = tuple(map(id, model.variables))
+            if variables not in graphs:
+                graphs.clear()
+                graphs[variables] = tf.function(
+                    function, reduce_retracing=True, jit_compile=jit_compile
+                )
+            return graphs[variables](*arguments)
+
+        return current
     if backend == "jax":
         import jax  # pyright: ignore[reportMissingImports]
 

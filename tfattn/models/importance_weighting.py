@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfattn._checks import check_integer
 from tfattn._typing import Tensor
 
 
@@ -39,6 +40,7 @@ def bounds(
     Returns:
         Two NumPy arrays (n,), in nats.
     """
+    batch_size = check_integer("batch_size", batch_size, least=1)
     n = len(x)
     # Few images need many draws at once to fill a batch, and the reverse.
     images = min(n, batch_size)

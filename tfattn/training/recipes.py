@@ -41,7 +41,7 @@ class Recipe(NamedTuple):
         Raises:
             ValueError: If `num_steps` is not an integer of at least 1.
         """
-        check_integer("num_steps", num_steps, least=1)
+        num_steps = check_integer("num_steps", num_steps, least=1)
         optimizer = self.optimizer(model, num_steps)
         model.compile(optimizer, loss=self.loss, metrics=self.metrics)
 

@@ -35,15 +35,9 @@ def augmented(x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
     Returns:
         Tensor (n, h, w, c) in [0, 1].
     """
-    n, h, w, _ = ops.shape(x)
+    n = ops.shape(x)[0]
     numbers = keras.random.uniform((8, n), minval=-1.0, seed=seed)
-    x = ops.image.affine_transform(
-        x,
-        _transform(numbers[:5], h, w),
-        interpolation="bilinear",
-        fill_mode="nearest",
-        data_format="channels_last",
-    )
+    x = _interpolated(x, *_places(numbers[:5], *x.shape[1:3]))
     contrast, brightness, mixture = ops.unstack(
         ops.reshape(numbers[5:], (3, n, 1, 1, 1))
     )
@@ -54,19 +48,45 @@ def augmented(x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
     return (1 - share) * x + share * ops.flip(x, axis=0)
 
 
-def _transform(numbers, h, w):
-    """Where each place of a new image lies in the old one: (n, 8), as Keras has it."""
+def _places(numbers, h, w):
+    """The row and the column in the old image of each place of a new one: (n, h, w)."""
     mirrored, angle, zoom, right, down = ops.unstack(numbers)
     sign = ops.where(mirrored < 0, -1.0, 1.0)
     scale = ops.exp(LOG_ZOOM * zoom)
     cos, sin = (scale * f(ROTATION * angle) for f in (ops.cos, ops.sin))
     middle_x, middle_y = (w - 1) / 2, (h - 1) / 2
-    rows = []
-    for along_x, along_y, middle, shift in (
-        (sign * cos, -sign * sin, middle_x, SHIFT * w * right),
-        (sin, cos, middle_y, SHIFT * h * down),
-    ):
-        # The middle goes to the middle, but for the shift.
-        offset = middle + shift - along_x * middle_x - along_y * middle_y
-        rows += [along_x, along_y, offset]
-    return ops.stack([*rows, ops.zeros_like(sign), ops.zeros_like(sign)], axis=1)
+    # From the middle, which goes to the middle, but for the shift.
+    x = ops.arange(w, dtype="float32") - middle_x
+    y = ops.reshape(ops.arange(h, dtype="float32") - middle_y, (h, 1))
+    sign, cos, sin, right, down = (
+        ops.reshape(number, (-1, 1, 1)) for number in (sign, cos, sin, right, down)
+    )
+    rows = middle_y + SHIFT * h * down + sin * x + cos * y
+    columns = middle_x + SHIFT * w * right + sign * cos * x - sign * sin * y
+    return rows, columns
+
+
+def _interpolated(x, rows, columns):
+    """Images (n, h, w, c) at places between the pixels, bilinear.
+
+    Keras's `affine_transform` has no XLA kernel on TensorFlow, and Keras compiles by
+    XLA wherever there is a GPU.
+    """
+    n, h, w, c = ops.shape(x)
+    rows, columns = ops.clip(rows, 0, h - 1), ops.clip(columns, 0, w - 1)
+    above, left = ops.floor(rows), ops.floor(columns)
+    down, right = (
+        ops.expand_dims(place - start, -1)
+        for place, start in ((rows, above), (columns, left))
+    )
+    above, left = ops.cast(above, "int32"), ops.cast(left, "int32")
+    below, beside = ops.minimum(above + 1, h - 1), ops.minimum(left + 1, w - 1)
+    first = ops.reshape(ops.arange(n, dtype="int32") * (h * w), (n, 1, 1))
+    pixels = ops.reshape(x, (-1, c))
+
+    def at(row, column):
+        return ops.take(pixels, first + row * w + column, axis=0)
+
+    upper = (1 - right) * at(above, left) + right * at(above, beside)
+    lower = (1 - right) * at(below, left) + right * at(below, beside)
+    return (1 - down) * upper + down * lower

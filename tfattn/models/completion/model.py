@@ -129,9 +129,9 @@ class CompletionVAE(AdversarialCompletion):
                 "Expected images of at least 8×8 pixels. "
                 f"Received: image_shape={self.image_shape}"
             )
-        check_integer("latent_dim", latent_dim, least=1)
-        check_integer("levels", levels, least=2)
-        check_integer("width", width, least=8)
+        latent_dim = check_integer("latent_dim", latent_dim, least=1)
+        levels = check_integer("levels", levels, least=2)
+        width = check_integer("width", width, least=8)
         if width % 2:
             raise ValueError(f"Expected `width` to be even. Received: width={width}")
         check_attention(attention, self.ATTENTIONS)
@@ -159,10 +159,10 @@ class CompletionVAE(AdversarialCompletion):
         self.adversarial_weight = adversarial_weight
 
         shared = (self.image_shape, latent_dim, width, attention)
-        with self._precision(self.dtype_policy):
-            self.posterior = build_posterior(*shared, dropout, seed)
-            self.prior = build_prior(*shared, dropout, seed + 1)
-            self.decoder = build_decoder(*shared, gate, dropout, seed + 2)
+        with self._settings(self.dtype_policy):
+            self.posterior = build_posterior(*shared, dropout, self.seed)
+            self.prior = build_prior(*shared, dropout, self.seed + 1)
+            self.decoder = build_decoder(*shared, gate, dropout, self.seed + 2)
             if adversarial:
                 self.discriminator = build_discriminator(
                     self.image_shape, None, DISCRIMINATOR_WIDTH, None, True
@@ -281,7 +281,7 @@ class CompletionVAE(AdversarialCompletion):
                 mask of another shape or type, or one that is all visible or all
                 hidden.
         """
-        check_integer("num_samples", num_samples, least=1)
+        num_samples = check_integer("num_samples", num_samples, least=1)
         check_temperature(temperature)
         images, visible = self._checked_pair(images, visible)
         noise = temperature * keras.random.normal(
@@ -456,7 +456,7 @@ class CompletionVAE(AdversarialCompletion):
         return self._bounds(images, visible, num_samples, seed, batch_size)[1]
 
     def _bounds(self, images, visible, num_samples, seed, batch_size):
-        check_integer("num_samples", num_samples, least=1)
+        num_samples = check_integer("num_samples", num_samples, least=1)
         images, visible = self._checked_pair(images, visible)
         return bounds(
             self._log_weights,

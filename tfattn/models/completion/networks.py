@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from tfattn.densities import bounded_log_variance
 from tfattn.layers import AttentionGate, DepthToSpace
 from tfattn.models.attention import attention_layer
 from tfattn.models.vae.networks import residual_block
@@ -99,8 +100,11 @@ def _trunk(image_shape, width, attention, dropout, seed):
 
 def _gaussian(x, latent_dim):
     return [
-        layers.Dense(latent_dim, dtype="float32", name=name)(x)
-        for name in ("mean", "log_variance")
+        layers.Dense(latent_dim, activation, dtype="float32", name=name)(x)
+        for name, activation in (
+            ("mean", None),
+            ("log_variance", bounded_log_variance),
+        )
     ]
 
 

@@ -81,8 +81,8 @@ class SelfAttentionGAN(AdversarialModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
-        check_integer("latent_dim", latent_dim, least=1)
-        check_integer("width", width, least=8)
+        latent_dim = check_integer("latent_dim", latent_dim, least=1)
+        width = check_integer("width", width, least=8)
         check_attention(attention, self.ATTENTIONS)
         check_share("ema_decay", ema_decay)
         self.latent_dim = latent_dim
@@ -93,11 +93,11 @@ class SelfAttentionGAN(AdversarialModel):
 
         shared = (num_classes, width, attention, spectral_norm)
         of_generator = (self.image_shape, latent_dim, *shared)
-        with self._precision(self.dtype_policy):
+        with self._settings(self.dtype_policy):
             self.generator = build_generator(*of_generator, name="generator")
             self.discriminator = build_discriminator(self.image_shape, *shared)
         # It draws the images that are kept and measured: never in half precision.
-        with self._precision(self.variable_dtype):
+        with self._settings(self.variable_dtype):
             self.generator_average = build_generator(
                 *of_generator, name="generator_average"
             )
@@ -108,6 +108,10 @@ class SelfAttentionGAN(AdversarialModel):
             for name in ("discriminator", "generator")
         ]
         self.built = True
+
+    def _parts(self):
+        never_trained = {*map(id, self.generator_average._flatten_layers())}
+        return [part for part in super()._parts() if id(part) not in never_trained]
 
     # --- training -------------------------------------------------------------
 
@@ -192,7 +196,7 @@ class SelfAttentionGAN(AdversarialModel):
         self, n: int, *, temperature: float = 1.0, seed: int | None = None
     ) -> np.ndarray:
         """Samples n latents from N(0, temperature²·I): NumPy array (n, latent_dim)."""
-        check_integer("n", n, least=1)
+        n = check_integer("n", n, least=1)
         check_temperature(temperature)
         latents = keras.random.normal((n, self.latent_dim), seed=seed)
         return ops.convert_to_numpy(temperature * latents)

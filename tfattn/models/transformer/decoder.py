@@ -55,8 +55,8 @@ class TokenDecoder(layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_integer("num_layers", num_layers, least=1)
-        check_integer("width", width, least=1)
+        num_layers = check_integer("num_layers", num_layers, least=1)
+        width = check_integer("width", width, least=1)
         self.tokens = tokens
         self.width = width
         self.class_embedding = (

@@ -107,30 +107,32 @@ class ImageTransformer(GenerativeModel):
     ) -> None:
         super().__init__(image_shape, num_classes, seed, divisor=1, **kwargs)
         _check_condition(condition, num_classes, vocabulary, max_words)
-        self.levels = levels
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.width = width
+        self.levels = check_integer("levels", levels, least=2)
+        self.num_layers = check_integer("num_layers", num_layers, least=1)
+        self.num_heads = check_integer("num_heads", num_heads, least=1)
+        self.width = check_integer("width", width, least=1)
         self.condition = condition
         self.vocabulary = vocabulary and tuple(vocabulary)
+        if max_words is not None:
+            max_words = check_integer("max_words", max_words, least=1)
         self.max_words = max_words
         self.order = order
         self.dropout = dropout
-        self.tokens = ImageTokens(self.image_shape, levels, patch_size, order)
+        self.tokens = ImageTokens(self.image_shape, self.levels, patch_size, order)
 
-        with self._precision(self.dtype_policy):
+        with self._settings(self.dtype_policy):
             text_encoder = None
             if vocabulary is not None and max_words is not None:
                 text_encoder = TextEncoder(
-                    vocabulary, max_words, width, num_heads, dropout
+                    vocabulary, max_words, self.width, self.num_heads, dropout
                 )
             self.network = TokenDecoder(
                 self.tokens,
-                num_layers,
-                num_heads,
-                width,
+                self.num_layers,
+                self.num_heads,
+                self.width,
                 dropout,
-                num_classes,
+                self.num_classes,
                 text_encoder,
             )
         words_shape = (None, max_words) if text_encoder else None
@@ -228,7 +230,7 @@ class ImageTransformer(GenerativeModel):
             ValueError: For a condition that does not fit the model, or a temperature
                 that is not above 0.
         """
-        check_integer("n", n, least=1)
+        n = check_integer("n", n, least=1)
         encoded = self._condition(condition, n)
         return self._draw_images(
             n, encoded, [], temperature, seed, use_cache, batch_size
@@ -268,7 +270,7 @@ class ImageTransformer(GenerativeModel):
             ValueError: For `visible` of another shape, or a set that the order of
                 tokens does not allow.
         """
-        check_integer("num_samples", num_samples, least=1)
+        num_samples = check_integer("num_samples", num_samples, least=1)
         images = checked_images(images, self.image_shape)
         n = len(images)
         visible = checked_visible(visible, n, self.image_shape)
@@ -311,7 +313,7 @@ class ImageTransformer(GenerativeModel):
     ):
         """Images (n, h, w, c); `given` is empty, or what `draw_tokens` takes."""
         check_temperature(temperature)
-        check_integer("batch_size", batch_size, least=1)
+        batch_size = check_integer("batch_size", batch_size, least=1)
         # One uniform number for each token, whichever way its logits are computed.
         uniform = ops.convert_to_numpy(
             keras.random.uniform((n, self.tokens.num_tokens), seed=seed)

@@ -43,7 +43,7 @@ class TextEncoder(layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_integer("max_words", max_words, least=1)
+        max_words = check_integer("max_words", max_words, least=1)
         if not vocabulary or len(set(vocabulary)) != len(vocabulary):
             raise ValueError(
                 "Expected a vocabulary of different words. "

@@ -50,7 +50,7 @@ class ImageTokens:
         patch_size: tuple[int, int],
         order: Literal["raster", "coarse_to_fine"],
     ) -> None:
-        check_integer("levels", levels, least=2)
+        levels = check_integer("levels", levels, least=2)
         check_patch_size(patch_size)
         check_tiled((None, *image_shape), patch_size)
         h, w, c = image_shape

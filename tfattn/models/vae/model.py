@@ -102,8 +102,8 @@ class AttentionVAE(GenerativeModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
-        check_integer("latent_dim", latent_dim, least=2)
-        check_integer("width", width, least=8)
+        latent_dim = check_integer("latent_dim", latent_dim, least=2)
+        width = check_integer("width", width, least=8)
         if width % 4:
             raise ValueError(
                 f"Expected `width` to be divisible by 4. Received: width={width}"
@@ -117,10 +117,12 @@ class AttentionVAE(GenerativeModel):
         self.latent_dim = latent_dim
         self.attention = attention
         self.width = width
-        self.num_flow_layers = num_flow_layers
+        self.num_flow_layers = check_integer(
+            "num_flow_layers", num_flow_layers, least=0
+        )
         self.entropy_weight = entropy_weight
 
-        with self._precision(self.dtype_policy):
+        with self._settings(self.dtype_policy):
             self.encoder = build_encoder(
                 self.image_shape, latent_dim, num_classes, width, attention
             )
@@ -248,7 +250,7 @@ class AttentionVAE(GenerativeModel):
             temperature: Factor on the noise that the prior's flow turns into latents.
             seed: Integer; the same seed gives the same latents.
         """
-        check_integer("n", n, least=1)
+        n = check_integer("n", n, least=1)
         check_temperature(temperature)
         noise = keras.random.normal((n, self.latent_dim), seed=seed)
         return self.prior.inverse(temperature * noise, *self._condition(condition, n))
@@ -410,7 +412,7 @@ class AttentionVAE(GenerativeModel):
     def _score(self, x, condition, num_samples, seed, batch_size):
         """Mean and log-mean-exp of the log weights of `num_samples` draws."""
         x = checked_binary_images(x, self.image_shape)
-        check_integer("num_samples", num_samples, least=1)
+        num_samples = check_integer("num_samples", num_samples, least=1)
         return bounds(
             self._compiled_log_weights,
             self.encoder,

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from tfattn._typing import Tensor
+from tfattn.densities import bounded_log_variance
 from tfattn.layers import DepthToSpace
 from tfattn.models.attention import attention_layer
 
@@ -26,7 +27,9 @@ def build_encoder(
     x = layers.Flatten()(layers.Activation("silu")(x))
     x = layers.Concatenate()([x, *inputs[1:]]) if num_classes else x
     mean = layers.Dense(latent_dim, dtype="float32", name="mean")(x)
-    log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(x)
+    log_variance = layers.Dense(
+        latent_dim, bounded_log_variance, dtype="float32", name="log_variance"
+    )(x)
     return keras.Model(inputs, [mean, log_variance], name="encoder")
 
 

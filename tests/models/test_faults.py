@@ -1,0 +1,208 @@
+"""What users of such models have reported, here or elsewhere: right, or refused."""
+
+import itertools
+
+import checks
+import keras
+import numpy as np
+import pytest
+import small
+from conftest import on_tensorflow
+
+from tfattn.models import (
+    AttentionVAE,
+    CompletionVAE,
+    ImageClassifier,
+    ImageTransformer,
+    SelfAttentionGAN,
+    TwoTimeScaleOptimizer,
+    load_pretrained,
+)
+
+# Integers of each class; one argument less than its smallest is refused.
+INTEGERS = {
+    AttentionVAE: {"latent_dim": 3, "width": 8, "num_flow_layers": 2, "seed": 1},
+    CompletionVAE: {"latent_dim": 3, "width": 8, "levels": 2, "seed": 1},
+    SelfAttentionGAN: {"latent_dim": 3, "width": 8, "num_classes": 3, "seed": 1},
+    ImageTransformer: {"num_layers": 1, "num_heads": 2, "width": 8, "levels": 2},
+    ImageClassifier: {"num_classes": 3, "width": 4, "num_features": 8, "seed": 1},
+}
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("model", INTEGERS)
+def test_integers_are_numpys_too_and_no_booleans(model):
+    integers = INTEGERS[model]
+    shape = tuple(map(np.int64, small.SHAPE))
+    made = model(shape, **{name: np.int64(n) for name, n in integers.items()})
+    config = made.get_config()
+    for name in integers:
+        assert type(config[name]) is int
+        for wrong in (True, 2.5, -1, None):
+            if (name, wrong) == ("num_classes", None):
+                continue
+            with pytest.raises(ValueError, match=f"`?{name}`? to be an integer"):
+                model(small.SHAPE, **{**integers, name: wrong})
+    with pytest.raises(ValueError, match="Expected image_shape"):
+        model((8, True, 1), **integers)
+
+
+@pytest.mark.parametrize("name", small.MAKERS)
+def test_nothing_to_train_on_is_refused(name):
+    model = small.compiled(name)
+    x, y = small.images(), small.condition(name)
+    with pytest.raises(ValueError, match="at least one"):
+        model.fit(x[:0], None if y is None else y[:0])
+    with pytest.raises(ValueError, match="`batch_size` to be an integer >= 1"):
+        model.fit(x, y, batch_size=0)
+
+
+@pytest.mark.parametrize("name", ["vae", "completion_by_mask"])
+def test_bounds_of_no_images_at_once_are_refused(name):
+    model = small.MAKERS[name]()
+    y = small.condition(name)
+    arguments = [small.images()] if y is None else [small.images(), y]
+    for bound in (model.elbo, model.log_likelihood_bound):
+        with pytest.raises(ValueError, match="`batch_size` to be an integer >= 1"):
+            bound(*arguments, num_samples=2, batch_size=0)
+
+
+@pytest.mark.slow
+@on_tensorflow
+@pytest.mark.parametrize(
+    ("name", "part"), [("vae", "encoder"), ("completion_by_mask", "decoder")]
+)
+def test_frozen_parts_stay_frozen_in_a_file(name, part, tmp_path, eagerly):
+    model = small.compiled(name)
+    getattr(model, part).trainable = False
+    model.fit(small.images(), verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    count = len(model.trainable_variables)
+    assert len(loaded.trainable_variables) == count < len(loaded.variables)
+    assert not getattr(loaded, part).trainable
+    assert int(loaded.optimizer.iterations) == 1
+    both = (m.optimizer.variables for m in (model, loaded))
+    for old, new in zip(*both, strict=True):
+        np.testing.assert_array_equal(checks.numpy_of(old), checks.numpy_of(new))
+    thawed = type(loaded).from_config({**loaded.get_config(), "frozen": []})
+    assert len(thawed.trainable_variables) > count
+
+
+def test_the_average_of_a_gan_needs_no_freezing():
+    model = small.MAKERS["gan_by_class"]()
+    assert "frozen" not in model.get_config()
+    model.discriminator.trainable = False
+    again = type(model).from_config(model.get_config())
+    assert not again.discriminator.trainable and again.generator.trainable
+
+
+@pytest.mark.slow
+@pytest.mark.backend
+def test_compiled_functions_follow_what_becomes_of_the_weights():
+    model = small.MAKERS["transformer_by_class"]()
+    x, y = small.images(2), small.condition("transformer_by_class", 2)
+    tokens = model.tokens.from_levels(x.astype("int32"))
+
+    def check():
+        expected = checks.numpy_of(model._log_density_of_tokens(tokens, y))
+        found = model.log_likelihood(x, y)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        return found
+
+    found = [check()]
+    model.network.head.kernel.assign(3 * model.network.head.kernel)
+    found.append(check())
+    (layer,) = model.network.decoder_layers
+    layer.expand.enable_lora(2)
+    layer.expand.lora_kernel_b.assign(layer.expand.lora_kernel_b + 0.5)
+    found.append(check())
+    layer.contract.quantize("int8")
+    found.append(check())
+    for old, new in itertools.pairwise(found):
+        assert np.any(old != new)
+
+
+def test_models_have_channels_last_whatever_keras_is_told():
+    model = load_pretrained("gan_mnist")
+    expected = model.generate(2, [1, 2], seed=0)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        for make in small.MAKERS.values():
+            make()
+        assert keras.config.image_data_format() == "channels_first"
+        found = load_pretrained("gan_mnist").generate(2, [1, 2], seed=0)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow
+@on_tensorflow
+@pytest.mark.parametrize("name", ["vae", "completion_by_mask"])
+def test_a_large_learning_rate_gives_a_large_loss_and_no_nan(name):
+    model = small.MAKERS[name]()
+    model.compile(keras.optimizers.Adam(0.1))
+    x = np.random.default_rng(0).random((64, *small.SHAPE)).astype("float32")
+    losses = model.fit(x, batch_size=4, epochs=5, verbose=0).history["loss"]
+    assert np.all(np.isfinite(losses)) and max(losses) > 1e3
+
+
+@pytest.mark.ci
+@on_tensorflow
+@pytest.mark.parametrize(
+    "name",  # the GAN's is `test_fit_is_a_loop_of_steps`
+    [
+        *("vae", "transformer_by_text", "completion_augmented"),
+        *("completion_adversarial", "classifier"),
+    ],
+)
+def test_xla_trains_every_model(name):
+    if name == "completion_augmented":
+        model = CompletionVAE(small.SHAPE, 3, width=8, augment=True)
+        model.compile("adam", jit_compile=True)
+    else:
+        model = small.compiled(name, jit_compile=True)
+    history = model.fit(small.images(), small.condition(name), verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+
+
+# --- the two optimizers of adversarial training -------------------------------
+
+
+def rates(optimizer):
+    both = optimizer.generator, optimizer.discriminator
+    return [float(one.learning_rate) for one in both]
+
+
+def test_rates_keep_their_ratio_through_zero():
+    optimizer = TwoTimeScaleOptimizer()
+    optimizer.learning_rate = 0.0
+    np.testing.assert_allclose(rates(optimizer), [0, 0])
+    optimizer.learning_rate = 1e-3
+    np.testing.assert_allclose(rates(optimizer), [1e-3, 4e-3])
+
+
+def test_optimizers_by_name():
+    optimizer = TwoTimeScaleOptimizer("sgd", "sgd")
+    for one in (optimizer.generator, optimizer.discriminator):
+        assert isinstance(one, keras.optimizers.SGD)
+    assert optimizer.generator is not optimizer.discriminator
+
+
+def test_one_optimizer_for_both_is_refused():
+    one = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="an optimiser of its own"):
+        TwoTimeScaleOptimizer(one, one)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_schedules_keep_their_own_rates(place):
+    both = [keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.5)]
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    both[place] = keras.optimizers.SGD(schedule)
+    optimizer = TwoTimeScaleOptimizer(*both)
+    before = rates(optimizer)
+    with pytest.raises(ValueError, match=r"ratio stays\. Received: a schedule"):
+        optimizer.learning_rate = 1.0
+    assert rates(optimizer) == before
