@@ -386,7 +386,7 @@ def test_attention_control(kind):
         ({"num_classes": 1}, "`num_classes`.*num_classes=1"),
         ({"width": 6}, "`width`.*>= 8.*width=6"),
         ({"width": 10}, "divisible by 4.*width=10"),
-        ({"num_flow_layers": -1}, "num_layers=-1"),
+        ({"num_flow_layers": -1}, "num_flow_layers=-1"),
         ({"attention": None, "entropy_weight": 1.0}, 'attention="self".*None'),
     ],
 )
