@@ -26,18 +26,19 @@ def compiled(
     if backend == "tensorflow":
         import tensorflow as tf
 
-        graphs = {}
+        graph: Any = None
+        variables: list[keras.Variable] = []
 
-        # Quantization and LoRA put other variables in the place of those that a graph
-        # holds.
         def current(*arguments):
-            variables = tuple(map(id, model.variables))
-            if variables not in graphs:
-                graphs.clear()
-                graphs[variables] = tf.function(
+            nonlocal graph, variables
+            # Quantization and LoRA put others in the place of those in a graph.
+            found = model.variables
+            if [*map(id, found)] != [*map(id, variables)]:
+                graph = tf.function(
                     function, reduce_retracing=True, jit_compile=jit_compile
                 )
-            return graphs[variables](*arguments)
+                variables = found
+            return graph(*arguments)
 
         return current
     if backend == "jax":
