@@ -20,7 +20,7 @@ FUNCTIONS = {
     "classifier": [],
 }
 CASES = [
-    ("vae_by_class", "generate"),
+    pytest.param("vae_by_class", "generate", marks=pytest.mark.ci),
     pytest.param("gan_by_class", "call", marks=pytest.mark.ci),
     pytest.param("transformer_by_text", "generate", marks=pytest.mark.backend),
     ("transformer_by_class", "next_token"),
@@ -113,7 +113,9 @@ def test_other_programs_find_the_same(name, function, format, run, ending, tmp_p
 
 @pytest.mark.slow
 @on_tensorflow
-@pytest.mark.parametrize("name", ["vae", "completion_by_mask"])
+@pytest.mark.parametrize(
+    "name", ["vae", pytest.param("completion_by_mask", marks=pytest.mark.ci)]
+)
 def test_call_is_exported_without_arguments(name, tmp_path):
     model, x, condition = (
         small.MAKERS[name](),
@@ -132,9 +134,10 @@ def test_call_is_exported_without_arguments(name, tmp_path):
 
 
 def test_torch_is_refused(tmp_path, monkeypatch):
+    model = small.MAKERS["classifier"]()
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="Expected KERAS_BACKEND=tensorflow, or jax"):
-        small.MAKERS["vae"]().export(tmp_path / "exported")
+        model.export(tmp_path / "exported")
 
 
 @on_tensorflow
