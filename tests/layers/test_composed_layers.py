@@ -71,7 +71,7 @@ def composed(name, **kwargs):
 
 
 def test_parts_have_the_policy_of_the_layer():
-    """Of the layer that `test_contract` leaves out, for it is called with two inputs."""
+    """Of the layer that `test_contract` leaves out, as it is called with two inputs."""
     layer, model, x = composed("heads", dtype="mixed_float16")
     for part in layer._flatten_layers():
         # Neither of these two computes anything.
