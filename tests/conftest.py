@@ -29,7 +29,9 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [
         item
         for item in items
-        if all(name in chosen or name not in item.keywords for name in ON_REQUEST)
+        if all(
+            name in chosen or not item.get_closest_marker(name) for name in ON_REQUEST
+        )
     ]
     for item in items:
         # Notebooks that use another data set where one is not available.
