@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from tfattn._typing import Tensor
-from tfattn.models.base import GenerativeModel
+from tfattn.models.generative import GenerativeModel
 
 
 @keras.saving.register_keras_serializable(package="tfattn")

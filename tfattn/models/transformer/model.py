@@ -15,9 +15,10 @@ from tfattn._checks import (
     checked_visible,
 )
 from tfattn._typing import Tensor
-from tfattn.models.base import GenerativeModel, binary_draw
+from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
+from tfattn.models.generative import GenerativeModel
 from tfattn.models.transformer.decoder import TokenDecoder
 from tfattn.models.transformer.sampling import batches
 from tfattn.models.transformer.text_encoder import TextEncoder

@@ -17,9 +17,10 @@ from tfattn._typing import Tensor
 from tfattn.densities import bernoulli_log_density, gaussian_log_density
 from tfattn.layers import CouplingFlow
 from tfattn.models.attention import attention_layer, check_attention
-from tfattn.models.base import GenerativeModel, binary_draw
+from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
+from tfattn.models.generative import GenerativeModel
 from tfattn.models.importance_weighting import bounds
 from tfattn.models.vae.control import NO_CONTROL, AttentionControl
 from tfattn.models.vae.networks import (

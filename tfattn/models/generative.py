@@ -1,0 +1,117 @@
+"""What models that make images share: a loss of their own, and metrics of images."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+from numpy.typing import ArrayLike
+
+from tfattn._typing import Tensor
+from tfattn.models.base import ImageModel
+
+
+class GenerativeModel(ImageModel):
+    """An `ImageModel` that makes images; its condition is an input of `call`.
+
+    Each metric of `compile(metrics=…)` compares the images with what the model makes of
+    them: its `update_state` gets both and the sample weights.
+
+    A subclass names in `LOSS_TERMS` the outputs (n,) whose sum is the loss of an image,
+    lists in `trackers` the means of these terms and of its other losses, and defines
+    `_compared(x, outputs)`, which returns the two sets of images.
+    """
+
+    LOSS_TERMS: Sequence[str] = ()
+    image_metrics: Sequence[keras.metrics.Metric] = ()  # before `compile`
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        *,
+        metrics: list | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`keras.Model.compile`; the loss is the model's own.
+
+        Args:
+            optimizer: As for `keras.Model.compile`.
+            metrics: List of metrics or functions of two sets of images.
+            **kwargs: As for `keras.Model.compile`.
+        """
+        if kwargs.get("loss") is not None:
+            raise ValueError(
+                f"{type(self).__name__} has a loss of its own. Expected no loss. "
+                f"Received: loss={kwargs['loss']!r}"
+            )
+        super().compile(optimizer, **kwargs)
+        self.image_metrics = [_metric(metric) for metric in metrics or []]
+
+    def fit(
+        self,
+        x: Any = None,
+        y: ArrayLike | None = None,
+        *args: Any,
+        class_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit`, with the data described in `DataModel`."""
+        if class_weight is not None:
+            raise ValueError(
+                "Expected the weight of each image as sample_weight. Received: "
+                f"class_weight={class_weight!r}"
+            )
+        return super().fit(x, y, *args, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        config = super().get_compile_config()
+        if config is None:  # not compiled
+            return None
+        metrics = keras.saving.serialize_keras_object(self.image_metrics)
+        return {**config, "metrics": metrics}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        terms = [y_pred[name] for name in self.LOSS_TERMS]
+        for tracker, term in zip(self.trackers, terms, strict=False):
+            tracker.update_state(term, sample_weight)
+        total = sum(terms)
+        if sample_weight is not None:
+            total = total * sample_weight
+        return ops.mean(total) + sum(self.losses)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Tensor | None = None
+    ) -> dict[str, Any]:
+        compared = self._compared(x, y_pred)
+        for metric in self.image_metrics:
+            metric.update_state(*compared, sample_weight)
+        return self.get_metrics_result()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        loss = [metric for metric in super().metrics if metric.name == "loss"]
+        return [*loss, *self.trackers, *self.image_metrics]
+
+    def _packed(self, x, y, sample_weight):
+        # Keras drops weights that stand beside no y; nothing else reads this one.
+        return (x if y is None else (x, y)), sample_weight, sample_weight
+
+
+def _metric(metric):
+    """A metric from itself, a function of two sets of images, or the name of either."""
+    metric = keras.metrics.get(metric)
+    if isinstance(metric, keras.metrics.Metric):
+        return metric
+    return keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
