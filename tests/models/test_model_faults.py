@@ -18,7 +18,7 @@ from tfattn.models import (
     TwoTimeScaleOptimizer,
 )
 
-# Integers of each class; one argument less than its smallest is refused.
+# Integers of each class. What is no integer, or negative, is refused.
 INTEGERS = {
     AttentionVAE: {"latent_dim": 3, "width": 8, "num_flow_layers": 2, "seed": 1},
     CompletionVAE: {"latent_dim": 3, "width": 8, "levels": 2, "seed": 1},
@@ -128,7 +128,9 @@ def test_models_have_channels_last_whatever_keras_is_told():
     keras.config.set_image_data_format("channels_first")
     try:
         for name in ("vae", "completion_by_mask", "classifier"):
-            small.MAKERS[name]()
+            made = small.MAKERS[name]()
+            for layer in made._flatten_layers():
+                assert getattr(layer, "data_format", None) != "channels_first"
         assert keras.config.image_data_format() == "channels_first"
         other = small.MAKERS["gan_by_class"]()
         other.set_weights(model.get_weights())

@@ -297,7 +297,7 @@ def test_a_loaded_model_goes_on_where_it_was(tmp_path, eagerly):
     )
     assert int(loaded.optimizer.iterations) == 2
     logs = [
-        m.fit(*x, batch_size=6, shuffle=False, verbose=0).history
+        m.fit(*x, batch_size=6, shuffle=False, epochs=2, verbose=0).history
         for m in (model, loaded)
     ]
     for name in logs[0]:
@@ -314,8 +314,7 @@ def test_mixed_precision_trains(dtype_policy, tmp_path):
     model.compile()
     before = values(model.trainable_variables)
     # The first steps of float16 are left out, until its loss scale has come down.
-    epochs = 12 if dtype_policy == "mixed_float16" else 1
-    logs = model.fit(images(), LABELS, batch_size=6, epochs=epochs, verbose=0).history
+    logs = model.fit(images(), LABELS, batch_size=6, epochs=12, verbose=0).history
     assert np.all(np.isfinite(logs["discriminator_loss"]))
     for old, new in zip(before, values(model.trainable_variables), strict=True):
         assert np.all(np.isfinite(new)) and np.any(old != new)
@@ -341,7 +340,7 @@ def test_the_same_seed_gives_the_same_losses():
         "import keras, numpy as np, tensorflow as tf\n"
         "tf.config.experimental.enable_op_determinism()\n"
         "from tfattn.models import SelfAttentionGAN\n"
-        "x = np.random.default_rng(0).random((12, 8, 12, 1), 'float32')\n"
+        "x = np.random.default_rng(0).random((24, 8, 12, 1), 'float32')\n"
         "for _ in range(2):\n"
         "    keras.utils.set_random_seed(3)\n"
         "    model = SelfAttentionGAN((8, 12, 1), 5, width=8)\n"
@@ -365,10 +364,9 @@ def test_learning_rates_keep_their_ratio():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("num_classes", "attention"), [(None, "self"), *((3, kind) for kind in ATTENTIONS)]
-)
-def test_generate(num_classes, attention):
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_generate(attention, num_classes):
     shape = (32, 32, 3) if attention == "self" else SHAPE
     model = SelfAttentionGAN(
         shape, latent_dim=5, num_classes=num_classes, width=8, attention=attention
@@ -531,9 +529,11 @@ def test_bad_training():
 
 def test_bad_generation():
     model = small()
-    for labels in ([0, 3], [0, -1], [0], [0.0, 1.0], None):
-        with pytest.raises(ValueError, match=r"labels|class of each image"):
+    for labels in ([0, 3], [0, -1], [0], [0.0, 1.0]):
+        with pytest.raises(ValueError, match="labels"):
             model.generate(2, labels)
+    with pytest.raises(ValueError, match="the class of each image, 0 to 2, as the"):
+        model.generate(2)
     with pytest.raises(ValueError, match="n=0"):
         model.generate(0, [])
     with pytest.raises(ValueError, match=r"\(n, 5\)"):

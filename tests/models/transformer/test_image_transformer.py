@@ -353,7 +353,7 @@ def test_fit_learns(kind, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype_policy", ["mixed_bfloat16"], indirect=True)
-def test_mixed_precision(dtype_policy, kind, eagerly):
+def test_mixed_precision(dtype_policy, kind):
     made, condition = model(kind), CONDITIONS[kind]
     made.compile(keras.optimizers.Adam(1e-3))
     logs = made.fit(images(), condition, batch_size=2, verbose=0).history
