@@ -22,8 +22,10 @@ import tensorflow as tf
 from tfattn.cli.systems.gan import LATENT_DIM
 from tfattn.models import SelfAttentionGAN
 from tfattn.training import recipe
+from tfattn.training.recipes import RECIPES
 
-BATCH_SIZE, ROUNDS, NUM_SAMPLES = 64, 60, 5000
+BATCH_SIZE = RECIPES[SelfAttentionGAN].batch_size
+ROUNDS, NUM_SAMPLES = 60, 5000
 
 
 def compiled_step(attention, dtype):

@@ -21,15 +21,19 @@ def _is_integer(value):
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def _is_number(value):
+    return _is_integer(value) or isinstance(value, float | np.floating)
+
+
 def check_share(name: str, value: float) -> None:
     """Raises ValueError unless `value` is in [0, 1)."""
-    if not 0 <= value < 1:
+    if not _is_number(value) or not 0 <= value < 1:
         raise ValueError(f"Expected {name} in [0, 1). Received: {name}={value!r}")
 
 
 def check_temperature(temperature: float) -> None:
     """Raises ValueError unless `temperature` is above 0."""
-    if not temperature > 0:
+    if not _is_number(temperature) or not temperature > 0:
         raise ValueError(
             f"Expected temperature > 0. Received: temperature={temperature!r}"
         )

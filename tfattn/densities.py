@@ -32,6 +32,11 @@ def gaussian_log_density(noise: Tensor, log_variance: Tensor) -> Tensor:
     return standard_normal_log_density(noise) - 0.5 * ops.sum(log_variance, axis=-1)
 
 
+def gaussian_sample(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """mean + σ·noise: a sample of N(mean, σ²), from standard normal noise."""
+    return mean + ops.exp(0.5 * log_variance) * noise
+
+
 def bounded_log_variance(log_variance: Tensor) -> Tensor:
     """A log-variance kept between −15 and 15, where its exponentials are harmless.
 

@@ -211,3 +211,58 @@ def test_schedules_keep_their_own_rates(place):
     with pytest.raises(ValueError, match=r"ratio stays\. Received: a schedule"):
         optimizer.learning_rate = 1.0
     assert rates(optimizer) == before
+
+
+# --- files and `compile` --------------------------------------------------------
+
+
+def test_a_model_that_was_not_compiled_is_not_when_loaded(tmp_path):
+    model = small.MAKERS["gan_by_class"]()
+    model.save(tmp_path / "model.keras")
+    assert not keras.saving.load_model(tmp_path / "model.keras").compiled
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"loss_weights": [1.0]},
+        {"weighted_metrics": ["mse"]},
+        {"metrics": {"images": "mse"}},
+        {"metrics": "mse"},
+    ],
+)
+def test_arguments_of_compile_are_heeded_or_refused(arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"Expected (no )?{name}"):
+        small.MAKERS["vae"]().compile("adam", **arguments)
+
+
+def test_a_gan_is_not_tested_on_a_batch():
+    model = small.compiled("gan_by_class")
+    with pytest.raises(ValueError, match="Expected no evaluation"):
+        model.test_on_batch(small.images(), small.condition("gan_by_class"))
+
+
+@pytest.mark.parametrize("wrong", ["1", None, True, 0, -1.0, float("nan")])
+def test_temperatures_are_numbers_above_0(wrong):
+    with pytest.raises(ValueError, match="Expected temperature > 0"):
+        small.MAKERS["vae"]().generate(1, temperature=wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -3, 2.5])
+def test_batches_have_images(wrong):
+    x, visible = small.images(), small.condition("completion_by_mask")
+    with pytest.raises(ValueError, match="`batch_size` to be an integer >= 1"):
+        small.MAKERS["completion_by_mask"]().complete(x, visible, batch_size=wrong)
+    transformer = small.MAKERS["transformer_by_class"]()
+    classes = small.condition("transformer_by_class")
+    with pytest.raises(ValueError, match="`batch_size` to be an integer >= 1"):
+        transformer.log_likelihood(x, classes, batch_size=wrong)
+    with pytest.raises(ValueError, match="`batch_size` to be an integer >= 1"):
+        transformer.generate(6, classes, batch_size=wrong)
+
+
+def test_a_path_has_two_ends():
+    x = small.images()
+    with pytest.raises(ValueError, match="`num_steps` to be an integer >= 2"):
+        small.MAKERS["vae"]().interpolate(x, x, num_steps=1)

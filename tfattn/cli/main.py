@@ -52,7 +52,7 @@ def train(arguments: argparse.Namespace) -> None:
         "source": dataset.source,
         "parameters": model.count_params(),
         "training_seconds": round(sum(row["seconds"] for row in rows)),
-        "machine": f"{os.cpu_count()} CPU cores, {keras.backend.backend()}",
+        "machine": f"{_device()}, {keras.backend.backend()}",
         "versions": {
             package: version(package) for package in ("keras", keras.backend.backend())
         }
@@ -235,7 +235,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("evaluate", help="measure a finished run")
     command.add_argument("run", type=Path)
-    of_vae = command.add_argument_group("importance-weighted bounds of a vae")
+    of_vae = command.add_argument_group(
+        "importance-weighted bounds of a vae or of a completion model"
+    )
     of_vae.add_argument("--num-samples", type=int, default=64)
     of_vae.add_argument("--subset-size", type=int, default=1000)
     of_vae.add_argument("--subset-num-samples", type=int, default=5000)

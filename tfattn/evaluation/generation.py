@@ -1,4 +1,4 @@
-"""How real generated images look to a classifier, and how varied they are."""
+"""How realistic generated images look to a classifier, and how varied they are."""
 
 from typing import Any
 

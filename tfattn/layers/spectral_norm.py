@@ -18,7 +18,7 @@ class SpectralNorm(keras.layers.Layer):
     3. σ = vᵀ W u'
     4. the result is W / σ; when training, u' replaces u
 
-    A kernel of zeros stays one, and u as it is.
+    A kernel of zeros stays zero, and u keeps its value.
 
     u and v are constants to the gradient, σ is not, so d(W/σ)/dW contains the term
     that `keras.layers.SpectralNormalization` leaves out. The kernel itself is never

@@ -1,9 +1,12 @@
 """The kinds of attention that a model can have, by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from keras import layers
+import keras
+import numpy as np
+from keras import layers, ops
 
+from tfattn._typing import Tensor
 from tfattn.layers import (
     AttentionGate,
     PositionGate2D,
@@ -37,6 +40,30 @@ def attention_layer(
         return control(spectral_norm=spectral_norm, name=name)
     plain = {"module": PositionGate2D, "gate": AttentionGate, None: layers.Identity}
     return plain[kind](name=name)
+
+
+def attention_map(
+    network: keras.Model, name: str, inputs: Sequence[Tensor]
+) -> np.ndarray:
+    """The map of the attention layer of this name, for a batch of inputs."""
+    attention = network.get_layer(name)
+    features = keras.Model(network.inputs, attention.input)(inputs)
+    _, maps = attention(features, return_attention_scores=True)
+    return ops.convert_to_numpy(maps)
+
+
+def gammas(names: Mapping[keras.Model, str]) -> dict[str, float]:
+    """γ of the attention layers that have one, by their networks' names.
+
+    Args:
+        names: The name of the attention layer of each network.
+    """
+    found = {network.name: network.get_layer(name) for network, name in names.items()}
+    return {
+        name: float(ops.convert_to_numpy(layer.gamma).squeeze())
+        for name, layer in found.items()
+        if hasattr(layer, "gamma")
+    }
 
 
 def check_attention(attention: str | None, kinds: Sequence[str | None]) -> None:

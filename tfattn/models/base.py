@@ -55,17 +55,17 @@ class ImageModel(DataModel, ExportableModel):
     def _settings(self, policy: Any) -> Iterator[None]:
         """Layers made inside compute as `policy` says, with channels last.
 
-        They would follow the global settings, which are others when a model is loaded,
-        or made with a `dtype`.
+        Without this, layers would follow the global settings, which may differ when a
+        model is loaded or given a `dtype`.
         """
-        of_others = keras.config.dtype_policy(), keras.config.image_data_format()
+        previous = keras.config.dtype_policy(), keras.config.image_data_format()
         keras.config.set_dtype_policy(policy)
         keras.config.set_image_data_format("channels_last")
         try:
             yield
         finally:
-            keras.config.set_dtype_policy(of_others[0])
-            keras.config.set_image_data_format(of_others[1])
+            keras.config.set_dtype_policy(previous[0])
+            keras.config.set_image_data_format(previous[1])
 
     def _checked(self, x, y, sample_weight):
         """Arrays as they are trained on; ValueError for what is none."""
@@ -79,8 +79,6 @@ class ImageModel(DataModel, ExportableModel):
                     f"Received: sample_weight of shape {sample_weight.shape}"
                 )
         return x, y, sample_weight
-
-    # --- conditions -----------------------------------------------------------
 
     def _checked_condition(self, condition, n):
         """What `call` gets beside n images, or `None` for a model without classes."""
@@ -98,42 +96,11 @@ class ImageModel(DataModel, ExportableModel):
             return "no condition, because the model has no classes"
         return f"the class of each image, 0 to {self.num_classes - 1}, as the condition"
 
-    def _condition(self, condition, n):
-        """The checked condition as the networks take it, in a list; empty for none."""
-        condition = self._checked_condition(condition, n)
-        return [] if condition is None else [self._encoded(condition)]
-
-    def _split(self, inputs):
-        """The inputs without their condition, and this encoded in a list, if any."""
-        if self.num_classes is None:
-            return inputs, []
-        x, condition = inputs
-        return x, [self._encoded(condition)]
-
-    def _encoded(self, condition):
-        """Classes (n,) one-hot, (n, num_classes)."""
-        return ops.one_hot(
-            ops.cast(condition, "int32"), self.num_classes, dtype="float32"
-        )
-
-    # --- export ---------------------------------------------------------------
+    # --- export and files -----------------------------------------------------
 
     def _exported_functions(self) -> dict[str, ExportedFunction]:
         images = tensor_input("images", *self.image_shape)
-        return {"call": self._exported_call(images)}
-
-    def _exported_call(self, first_input):
-        inputs = [first_input, *self._condition_inputs()]
-        function = self if len(inputs) == 1 else lambda *inputs: self(inputs)
-        return ExportedFunction(self, function, inputs)
-
-    def _condition_inputs(self):
-        """The condition as an input of an exported function, in a list, if any."""
-        if self.num_classes is None:
-            return []
-        return [tensor_input("condition", dtype="int32")]
-
-    # --- files ----------------------------------------------------------------
+        return {"call": ExportedFunction(self, self, [images])}
 
     # A training that goes on from a file must go on with the same draws, its own and
     # those of its layers, which Keras does not save.

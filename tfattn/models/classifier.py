@@ -34,8 +34,10 @@ class ImageClassifier(ImageModel):
 
     ```python
     model = ImageClassifier()
-    tfattn.training.recipe(model).compile(model, num_steps=10 * 469)
-    model.fit(x_train, y_train, batch_size=128, epochs=10)
+    recipe = tfattn.training.recipe(model)
+    steps = math.ceil(len(x_train) / recipe.batch_size)
+    recipe.compile(model, recipe.epochs * steps)
+    model.fit(x_train, y_train, batch_size=recipe.batch_size, epochs=recipe.epochs)
     ```
 
     Source: Simonyan & Zisserman, *Very Deep Convolutional Networks for Large-Scale
@@ -149,9 +151,6 @@ class ImageClassifier(ImageModel):
         """
         x = checked_images(x, self.image_shape)
         return self.predict(x, batch_size=batch_size, verbose=0).argmax(axis=-1)
-
-    def _condition_inputs(self):
-        return []  # the classes are what it finds
 
     def get_config(self) -> dict[str, Any]:
         return {

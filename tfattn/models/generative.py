@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from tfattn._typing import Tensor
 from tfattn.models.base import ImageModel
+from tfattn.models.exporting import ExportedFunction, tensor_input
 
 
 class GenerativeModel(ImageModel):
@@ -19,7 +20,7 @@ class GenerativeModel(ImageModel):
 
     A subclass names in `LOSS_TERMS` the outputs (n,) whose sum is the loss of an image,
     lists in `trackers` the means of these terms and of its other losses, and defines
-    `_compared(x, outputs)`, which returns the two sets of images.
+    `_compared(outputs)`, which returns the two sets of images.
     """
 
     LOSS_TERMS: Sequence[str] = ()
@@ -39,10 +40,16 @@ class GenerativeModel(ImageModel):
             metrics: List of metrics or functions of two sets of images.
             **kwargs: As for `keras.Model.compile`.
         """
-        if kwargs.get("loss") is not None:
+        for name in ("loss", "loss_weights", "weighted_metrics"):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    f"{type(self).__name__} has a loss of its own. Expected no {name}. "
+                    f"Received: {name}={kwargs[name]!r}"
+                )
+        if metrics is not None and not isinstance(metrics, list | tuple):
             raise ValueError(
-                f"{type(self).__name__} has a loss of its own. Expected no loss. "
-                f"Received: loss={kwargs['loss']!r}"
+                "Expected metrics as a list, each of two sets of images. Received: "
+                f"metrics={metrics!r}"
             )
         super().compile(optimizer, **kwargs)
         self.image_metrics = [_metric(metric) for metric in metrics or []]
@@ -65,8 +72,8 @@ class GenerativeModel(ImageModel):
 
     def get_compile_config(self) -> dict[str, Any] | None:
         config = super().get_compile_config()
-        if config is None:  # not compiled
-            return None
+        if not config:  # not compiled
+            return config
         metrics = keras.saving.serialize_keras_object(self.image_metrics)
         return {**config, "metrics": metrics}
 
@@ -94,7 +101,7 @@ class GenerativeModel(ImageModel):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Tensor | None = None
     ) -> dict[str, Any]:
-        compared = self._compared(x, y_pred)
+        compared = self._compared(y_pred)
         for metric in self.image_metrics:
             metric.update_state(*compared, sample_weight)
         return self.get_metrics_result()
@@ -103,6 +110,42 @@ class GenerativeModel(ImageModel):
     def metrics(self) -> list[keras.metrics.Metric]:
         loss = [metric for metric in super().metrics if metric.name == "loss"]
         return [*loss, *self.trackers, *self.image_metrics]
+
+    # --- conditions -----------------------------------------------------------
+
+    def _condition(self, condition, n):
+        """The checked condition as the networks take it, in a list; empty for none."""
+        condition = self._checked_condition(condition, n)
+        return [] if condition is None else [self._encoded(condition)]
+
+    def _split(self, inputs):
+        """The inputs without their condition, and this encoded in a list, if any."""
+        if not isinstance(inputs, list | tuple):
+            return inputs, []
+        x, condition = inputs
+        return x, [self._encoded(condition)]
+
+    def _encoded(self, condition):
+        """Classes (n,) one-hot, (n, num_classes)."""
+        return ops.one_hot(
+            ops.cast(condition, "int32"), self.num_classes, dtype="float32"
+        )
+
+    def _condition_inputs(self):
+        """The condition as an input of an exported function, in a list, if any."""
+        if self.num_classes is None:
+            return []
+        return [tensor_input("condition", dtype="int32")]
+
+    def _exported_functions(self) -> dict[str, ExportedFunction]:
+        return self._exported_call(tensor_input("images", *self.image_shape))
+
+    def _exported_call(self, first_input):
+        inputs = [first_input, *self._condition_inputs()]
+        function = self if len(inputs) == 1 else lambda *inputs: self(inputs)
+        return {"call": ExportedFunction(self, function, inputs)}
+
+    # --- one way in -----------------------------------------------------------
 
     def _packed(self, x, y, sample_weight):
         # Keras drops weights that stand beside no y; nothing else reads this one.

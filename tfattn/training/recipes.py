@@ -52,7 +52,7 @@ def recipe(model: keras.Model) -> Recipe:
     ```python
     model = tfattn.models.AttentionVAE()
     recipe = tfattn.training.recipe(model)
-    steps = len(x_train) // recipe.batch_size
+    steps = math.ceil(len(x_train) / recipe.batch_size)
     recipe.compile(model, recipe.epochs * steps)
     model.fit(x_train, batch_size=recipe.batch_size, epochs=recipe.epochs)
     ```

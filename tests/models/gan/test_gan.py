@@ -353,13 +353,6 @@ def test_the_same_seed_gives_the_same_losses():
     assert len(out) == 2 and out[0] == out[1] and "generator_loss" in out[0]
 
 
-def test_learning_rates_keep_their_ratio():
-    optimizer = TwoTimeScaleOptimizer()
-    optimizer.learning_rate = 0.5 * optimizer.learning_rate
-    rates = optimizer.generator.learning_rate, optimizer.discriminator.learning_rate
-    np.testing.assert_allclose([float(rate) for rate in rates], [0.5e-4, 2e-4])
-
-
 # --- what it is built of and gives --------------------------------------------
 
 

@@ -125,6 +125,11 @@ class System(ABC, Generic[ModelT]):
         return [(["sample", str(run), "--seed", "1"], "another sheet of new images")]
 
 
+def num_classes_of(dataset: Dataset) -> int:
+    """Number of classes; ValueError for a data set without labels."""
+    return int(labels_of(dataset)[0].max()) + 1
+
+
 def labels_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Training and test labels; ValueError for a data set without labels."""
     if dataset.y_train is None or dataset.y_test is None:

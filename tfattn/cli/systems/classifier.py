@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfattn import data, plots
-from tfattn.cli.systems.base import System, labels_of
+from tfattn.cli.systems.base import System, labels_of, num_classes_of
 from tfattn.cli.systems.binary import TEST_DRAW_SEED, binarisation
 from tfattn.data import Dataset
 from tfattn.models import ImageClassifier
@@ -34,7 +34,7 @@ class ClassifierSystem(System[ImageClassifier]):
     def build(self, dataset: Dataset, *, seed: int, binarize: bool) -> ImageClassifier:
         return ImageClassifier(
             dataset.x_train.shape[1:],
-            num_classes=int(labels_of(dataset)[0].max()) + 1,
+            num_classes=num_classes_of(dataset),
             # Clothes have no left and right, digits have.
             flip=dataset.name == "fashion_mnist",
             binarize=binarize,

@@ -15,6 +15,7 @@ from tfattn.cli.systems.base import (
     attention_of,
     dtype_of,
     labels_of,
+    num_classes_of,
 )
 from tfattn.data import Dataset
 from tfattn.evaluation import generation_report, metrics
@@ -53,7 +54,7 @@ class GANSystem(System[SelfAttentionGAN]):
         return SelfAttentionGAN(
             dataset.x_train.shape[1:],
             latent_dim=LATENT_DIM,
-            num_classes=int(labels_of(dataset)[0].max()) + 1,
+            num_classes=num_classes_of(dataset),
             attention=attention_of(attention),
             seed=seed,
             dtype=dtype_of(mixed_precision),

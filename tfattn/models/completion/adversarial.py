@@ -50,17 +50,6 @@ class AdversarialCompletion(AdversarialModel):
 
         self.descend(self.optimizer.generator, loss, self.generator_variables())
 
-    def _completed(self, x, visible, noise):
-        prior = self.prior([x * visible, visible])
-        means = self._decoded_prior(noise, prior)
-        return ops.stop_gradient(composite(x, visible, means))
-
-    def _decoded_prior(self, noise, of_prior, training=False):
-        """Pixels at the z of the prior that `noise` stands for."""
-        mean, log_variance, *features = of_prior
-        z = mean + ops.exp(0.5 * log_variance) * noise
-        return self._expected(self._pixels(z, features, training))
-
 
 def composite(x: Tensor, visible: Tensor, means: Tensor) -> Tensor:
     """Images where they are visible, and means where they are not."""

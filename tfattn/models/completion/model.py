@@ -18,9 +18,11 @@ from tfattn._typing import Tensor
 from tfattn.densities import (
     discretised_logistic_log_density,
     gaussian_log_density,
+    gaussian_sample,
 )
-from tfattn.models.attention import check_attention
+from tfattn.models.attention import attention_map, check_attention, gammas
 from tfattn.models.base import binary_draw
+from tfattn.models.compiling import compiled
 from tfattn.models.completion.adversarial import AdversarialCompletion, composite
 from tfattn.models.completion.augmentation import augmented
 from tfattn.models.completion.networks import (
@@ -171,6 +173,7 @@ class CompletionVAE(AdversarialCompletion):
         if adversarial:
             names += ["discriminator_loss", "generator_loss"]
         self.trackers = [keras.metrics.Mean(name=name) for name in names]
+        self._compiled_log_weights = compiled(self, self._log_weights)
         self.built = True
 
     # --- the bound ------------------------------------------------------------
@@ -198,7 +201,7 @@ class CompletionVAE(AdversarialCompletion):
 
     def _terms(self, x, visible, noise, of_prior, training: bool | None = False):
         mean, log_variance = self.posterior([x, visible], training=training)
-        z = mean + ops.exp(0.5 * log_variance) * noise
+        z = gaussian_sample(mean, log_variance, noise)
         pixels = self._pixels(z, of_prior[2:], training)
         return {
             "images": x,
@@ -227,8 +230,18 @@ class CompletionVAE(AdversarialCompletion):
         log_density = discretised_logistic_log_density(x, *pixels, levels=self.levels)
         return ops.sum((1 - visible) * log_density, axis=(-3, -2, -1))
 
-    def _compared(self, x, y_pred):
-        return y_pred["images"], y_pred["completions"]
+    def _completed(self, x, visible, noise):
+        """Images whose hidden pixels are drawn at the z of the prior of this noise."""
+        of_prior = self.prior([x * visible, visible])
+        return composite(x, visible, self._decoded_prior(noise, of_prior))
+
+    def _decoded_prior(self, noise, of_prior, training: bool | None = False):
+        mean, log_variance, *features = of_prior
+        z = gaussian_sample(mean, log_variance, noise)
+        return self._expected(self._pixels(z, features, training))
+
+    def _compared(self, outputs):
+        return outputs["images"], outputs["completions"]
 
     # The condition of this model is its mask.
     def _checked_condition(self, condition, n):
@@ -260,7 +273,7 @@ class CompletionVAE(AdversarialCompletion):
         """Samples the hidden pixels of images.
 
         A completion holds each pixel's mean level at a drawn z, with two levels the
-        probability of white; noise that z does not speak of is not drawn.
+        probability of white; the noise of single pixels is not sampled.
 
         Args:
             images: Images (n, h, w, c) in [0, 1]; what stands at hidden pixels has no
@@ -289,7 +302,7 @@ class CompletionVAE(AdversarialCompletion):
         )
 
         def drawn(part, mean, log_variance):
-            return mean[:, None] + ops.exp(0.5 * log_variance)[:, None] * noise[part]
+            return gaussian_sample(mean[:, None], log_variance[:, None], noise[part])
 
         return self._completions(images, visible, num_samples, drawn, batch_size)
 
@@ -334,6 +347,7 @@ class CompletionVAE(AdversarialCompletion):
     def _completions(self, images, visible, num_samples, latents, batch_size):
         """Completions at the z (n, num_samples, latent_dim) that the function `latents`
         of a slice of the images, and of mean and log-variance there, returns."""
+        batch_size = check_integer("batch_size", batch_size, least=1)
         step = max(1, batch_size // num_samples)
         completions = np.empty((len(images), num_samples, *self.image_shape), "float32")
         for start in range(0, len(images), step):
@@ -386,20 +400,17 @@ class CompletionVAE(AdversarialCompletion):
             )
         images, visible = self._checked_pair(images, visible)
         mean, _, *features = self._encode_visible(images, visible)
-        attention = self.decoder.get_layer("decoder_attention")
-        below = keras.Model(self.decoder.inputs, attention.input)
-        _, maps = attention(below([mean, *features]), return_attention_scores=True)
-        return ops.convert_to_numpy(maps)
+        return attention_map(self.decoder, "decoder_attention", [mean, *features])
 
     def gammas(self) -> dict[str, float]:
         """γ of the attention layer of each network that has one, by network's name."""
-        found = {}
-        for network in (self.posterior, self.prior, self.decoder):
-            side = "decoder" if network is self.decoder else "encoder"
-            layer = network.get_layer(f"{side}_attention")
-            if hasattr(layer, "gamma"):
-                found[network.name] = float(ops.convert_to_numpy(layer.gamma))
-        return found
+        return gammas(
+            {
+                self.posterior: "encoder_attention",
+                self.prior: "encoder_attention",
+                self.decoder: "decoder_attention",
+            }
+        )
 
     def _checked_pair(self, images, visible) -> tuple[np.ndarray, np.ndarray]:
         """Images, and their mask (n, h, w, 1) of zeros and ones, as float32 arrays."""
@@ -459,7 +470,7 @@ class CompletionVAE(AdversarialCompletion):
         num_samples = check_integer("num_samples", num_samples, least=1)
         images, visible = self._checked_pair(images, visible)
         return bounds(
-            self._log_weights,
+            self._compiled_log_weights,
             self.posterior,
             np.rint((self.levels - 1) * images) / np.float32(self.levels - 1),
             [ops.convert_to_tensor(visible)],
@@ -474,7 +485,7 @@ class CompletionVAE(AdversarialCompletion):
         (visible,) = condition
         draws, n, _ = ops.shape(noise)
         p_mean, p_log_variance, *features = self.prior([x * visible, visible])
-        z = mean + ops.exp(0.5 * log_variance) * noise  # (draws, n, latent_dim)
+        z = gaussian_sample(mean, log_variance, noise)  # (draws, n, latent_dim)
         pixels = self._pixels(
             ops.reshape(z, (-1, self.latent_dim)),
             [ops.tile(f, (draws, *[1] * (len(f.shape) - 1))) for f in features],
@@ -488,10 +499,7 @@ class CompletionVAE(AdversarialCompletion):
 
     def _exported_functions(self):
         def complete(x, visible, noise):
-            seen = ops.where(visible == 1, x, 0.0)
-            mean, log_variance, *features = self.prior([seen, visible])
-            z = mean + ops.exp(0.5 * log_variance) * noise
-            return composite(seen, visible, self._expected(self._pixels(z, features)))
+            return self._completed(ops.where(visible == 1, x, 0.0), visible, noise)
 
         exported = super()._exported_functions()
         noise = tensor_input("noise", self.latent_dim)

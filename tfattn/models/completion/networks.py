@@ -3,10 +3,9 @@
 import keras
 from keras import layers
 
-from tfattn.densities import bounded_log_variance
 from tfattn.layers import AttentionGate, DepthToSpace
 from tfattn.models.attention import attention_layer
-from tfattn.models.vae.networks import residual_block
+from tfattn.models.vae.networks import gaussian, residual_block
 
 # Channels of the features on both sides of a vector.
 BOTTLENECK = 16
@@ -24,7 +23,7 @@ def build_posterior(
 ) -> keras.Model:
     """Whole images and the mask of visible pixels to mean and log-variance."""
     inputs, x, _, _ = _trunk(image_shape, width, attention, dropout, seed)
-    return keras.Model(inputs, _gaussian(x, latent_dim), name="posterior")
+    return keras.Model(inputs, gaussian(x, latent_dim), name="posterior")
 
 
 def build_prior(
@@ -41,7 +40,7 @@ def build_prior(
     """
     inputs, x, fine, coarse = _trunk(image_shape, width, attention, dropout, seed)
     code = layers.Dense(CODE_DIM, activation="silu", name="code")(x)
-    outputs = [*_gaussian(x, latent_dim), code, fine, coarse]
+    outputs = [*gaussian(x, latent_dim), code, fine, coarse]
     return keras.Model(inputs, outputs, name="prior")
 
 
@@ -96,16 +95,6 @@ def _trunk(image_shape, width, attention, dropout, seed):
     x = layers.Conv2D(BOTTLENECK, 1)(layers.Activation("silu")(coarse))
     x = layers.Flatten()(layers.Activation("silu")(x))
     return inputs, layers.Dropout(dropout, seed=seed)(x), fine, coarse
-
-
-def _gaussian(x, latent_dim):
-    return [
-        layers.Dense(latent_dim, activation, dtype="float32", name=name)(x)
-        for name, activation in (
-            ("mean", None),
-            ("log_variance", bounded_log_variance),
-        )
-    ]
 
 
 def _upsampled(x, filters, size):

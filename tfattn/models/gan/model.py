@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from tfattn._checks import check_integer, check_share, check_temperature, checked_images
 from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel, loss_cotangent
-from tfattn.models.attention import check_attention
+from tfattn.models.attention import attention_map, check_attention, gammas
 from tfattn.models.exporting import tensor_input
 from tfattn.models.gan.networks import build_discriminator, build_generator
 
@@ -126,7 +126,7 @@ class SelfAttentionGAN(AdversarialModel):
         *args: Any,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """`keras.Model.fit` without validation, for which see `evaluate`."""
+        """`keras.Model.fit` without validation: no loss measures images."""
         if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
             self.evaluate()
         return super().fit(x, y, *args, **kwargs)
@@ -137,6 +137,10 @@ class SelfAttentionGAN(AdversarialModel):
             "A GAN's losses say nothing about its images. Expected no evaluation or "
             "validation data; to measure what the GAN generates, use tfattn.evaluation."
         )
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises `ValueError`, as `evaluate`."""
+        self.evaluate()
 
     def adversarial_step(self, data: Any) -> None:
         """One step of the discriminator, one of the generator, and the average's."""
@@ -158,7 +162,7 @@ class SelfAttentionGAN(AdversarialModel):
         self._average_step()
         for tracker, loss in zip(self.trackers, losses, strict=True):
             tracker.update_state(loss)
-        self.compute_metrics(inputs, None, {"real": x, "generated": generated})
+        self.compute_metrics(inputs, None, {"images": x, "generated": generated})
 
     def _generator_step(self, generated, generator_gradients, condition):
         optimizer = self.optimizer.generator
@@ -183,8 +187,8 @@ class SelfAttentionGAN(AdversarialModel):
         ):
             average.assign(current + decay * (average - current))
 
-    def _compared(self, x, y_pred):
-        return y_pred["real"], y_pred["generated"]
+    def _compared(self, outputs):
+        return outputs["images"], outputs["generated"]
 
     # --- using a trained model ------------------------------------------------
 
@@ -258,7 +262,7 @@ class SelfAttentionGAN(AdversarialModel):
                 f"attention={self.attention!r}"
             )
         inputs = self._generator_inputs(latents, condition)
-        return _attention_maps(self.generator_average, inputs)
+        return attention_map(self.generator_average, "attention", inputs)
 
     def discriminator_attention_maps(
         self, x: ArrayLike, condition: ArrayLike | None = None
@@ -283,15 +287,11 @@ class SelfAttentionGAN(AdversarialModel):
         x = checked_images(x, self.image_shape)
         encoded = self._condition(condition, len(x))
         inputs = [ops.convert_to_tensor(x), *encoded]
-        return _attention_maps(self.discriminator, inputs)
+        return attention_map(self.discriminator, "attention", inputs)
 
     def gammas(self) -> dict[str, float]:
         """γ of the attention layer of each network that has one, by network's name."""
-        return {
-            network.name: float(ops.convert_to_numpy(layer.gamma).squeeze())
-            for network in (self.generator, self.discriminator)
-            if hasattr(layer := network.get_layer("attention"), "gamma")
-        }
+        return gammas({self.generator: "attention", self.discriminator: "attention"})
 
     def largest_singular_values(self) -> dict[str, float]:
         """σ of each kernel before its normalisation, by network/layer, exact."""
@@ -319,7 +319,7 @@ class SelfAttentionGAN(AdversarialModel):
         return [latents, *self._condition(condition, latents.shape[0])]
 
     def _exported_functions(self):
-        return {"call": self._exported_call(tensor_input("latents", self.latent_dim))}
+        return self._exported_call(tensor_input("latents", self.latent_dim))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -330,11 +330,3 @@ class SelfAttentionGAN(AdversarialModel):
             "spectral_norm": self.spectral_norm,
             "ema_decay": self.ema_decay,
         }
-
-
-def _attention_maps(network, inputs):
-    """The map of a network's attention layer for a batch of inputs."""
-    attention = network.get_layer("attention")
-    features = keras.Model(network.inputs, attention.input)(inputs)
-    _, maps = attention(features, return_attention_scores=True)
-    return ops.convert_to_numpy(maps)

@@ -162,9 +162,9 @@ class ImageTransformer(GenerativeModel):
             "negative_log_likelihood": -_log_density(tokens, logits),
         }
 
-    def _compared(self, x, y_pred):
-        means = self.tokens.mean_levels(ops.softmax(y_pred["logits"]))
-        return y_pred["images"], means / (self.levels - 1)
+    def _compared(self, outputs):
+        means = self.tokens.mean_levels(ops.softmax(outputs["logits"]))
+        return outputs["images"], means / (self.levels - 1)
 
     def _log_density_of_tokens(self, tokens, *condition):
         return _log_density(tokens, self.network(tokens, *condition))
@@ -314,7 +314,6 @@ class ImageTransformer(GenerativeModel):
     ):
         """Images (n, h, w, c); `given` is empty, or what `draw_tokens` takes."""
         check_temperature(temperature)
-        batch_size = check_integer("batch_size", batch_size, least=1)
         # One uniform number for each token, whichever way its logits are computed.
         uniform = ops.convert_to_numpy(
             keras.random.uniform((n, self.tokens.num_tokens), seed=seed)
@@ -353,12 +352,6 @@ class ImageTransformer(GenerativeModel):
     def _encoded(self, condition):
         """Classes and words stay numbers: the network has a vector for each."""
         return ops.cast(condition, "int32")
-
-    def _split(self, inputs):
-        if self.condition is None:
-            return inputs, []
-        x, condition = inputs
-        return x, [self._encoded(condition)]
 
     def _checked_levels(self, x) -> np.ndarray:
         """Images as integers from 0 to levels − 1."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from tfattn._checks import check_integer
 from tfattn._typing import Tensor
 
 
@@ -82,6 +83,7 @@ def batches(
     Yields:
         A list of tensors, a part of each array.
     """
+    batch_size = check_integer("batch_size", batch_size, least=1)
     size = 1
     while size < n:
         size *= 4

@@ -14,7 +14,11 @@ from tfattn._checks import (
     checked_images,
 )
 from tfattn._typing import Tensor
-from tfattn.densities import bernoulli_log_density, gaussian_log_density
+from tfattn.densities import (
+    bernoulli_log_density,
+    gaussian_log_density,
+    gaussian_sample,
+)
 from tfattn.layers import CouplingFlow
 from tfattn.models.attention import attention_layer, check_attention
 from tfattn.models.base import binary_draw
@@ -151,10 +155,12 @@ class AttentionVAE(GenerativeModel):
         x = binary_draw(x, self.seed_generator)
         mean, log_variance = self.encoder([x, *condition])
         noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
-        z = mean + ops.exp(0.5 * log_variance) * noise
-        logits, entropy = self._decode_with_entropy(z, condition)
+        z = gaussian_sample(mean, log_variance, noise)
         if self.entropy_weight:
+            logits, entropy = self._logits_and_entropy(z, condition)
             self.add_loss(self.entropy_weight * entropy)
+        else:
+            logits = self._logits(z, condition)
         return {
             "images": x,
             "logits": logits,
@@ -163,15 +169,17 @@ class AttentionVAE(GenerativeModel):
             - self.prior(z, *condition)[1],
         }
 
-    def _compared(self, x, y_pred):
-        return y_pred["images"], ops.sigmoid(y_pred["logits"])
+    def _compared(self, outputs):
+        return outputs["images"], ops.sigmoid(outputs["logits"])
 
-    def _decode_with_entropy(self, z, condition) -> tuple[Tensor, Tensor]:
-        features = self.decoder_features([z, *condition])
-        if not self.entropy_weight:
-            return self.decoder_image(self.decoder_attention(features)), None
+    def _logits(self, z, encoded, **control) -> Tensor:
+        features = self.decoder_features([z, *encoded])
+        return self.decoder_image(self.decoder_attention(features, **control))
+
+    def _logits_and_entropy(self, z, encoded) -> tuple[Tensor, Tensor]:
+        """The logits, and the mean entropy of the rows of the decoder's map."""
         features, weights = self.decoder_attention(
-            features, return_attention_scores=True
+            self.decoder_features([z, *encoded]), return_attention_scores=True
         )
         weights = ops.cast(weights, "float32")
         entropy = -ops.sum(weights * ops.log(weights + 1e-12), axis=(-2, -1))
@@ -218,9 +226,9 @@ class AttentionVAE(GenerativeModel):
                 f"Received: z of shape {tuple(z.shape)}"
             )
         z = ops.convert_to_tensor(z, dtype="float32")
-        features = self.decoder_features([z, *self._condition(condition, z.shape[0])])
+        encoded = self._condition(condition, z.shape[0])
         if control is NO_CONTROL:
-            return self.decoder_image(self.decoder_attention(features))
+            return self._logits(z, encoded)
         if self.attention not in CONTROLLABLE:
             raise ValueError(
                 f"Attention can be controlled in models with attention in "
@@ -233,7 +241,7 @@ class AttentionVAE(GenerativeModel):
                 f"Expected a key_mask of shape {expected}. "
                 f"Received: key_mask of shape {np.shape(control.key_mask)}"
             )
-        return self.decoder_image(self.decoder_attention(features, **control._asdict()))
+        return self._logits(z, encoded, **control._asdict())
 
     def sample_latents(
         self,
@@ -322,6 +330,7 @@ class AttentionVAE(GenerativeModel):
         Returns:
             NumPy array (n, num_steps, h, w, c) of probabilities.
         """
+        num_steps = check_integer("num_steps", num_steps, least=2)
         encoded = self._condition(condition, np.shape(x_from)[0])
         start, end = (
             self.prior(self.encode(x, condition)[0], *encoded)[0]
@@ -428,13 +437,10 @@ class AttentionVAE(GenerativeModel):
         """log p(x|z) + log p(z) − log q(z|x) at the draws of z that `noise`
         (draws, n, latent_dim) gives: (draws, n)."""
         draws, n, _ = ops.shape(noise)
-        z = mean + ops.exp(0.5 * log_variance) * noise  # (draws, n, latent_dim)
+        z = gaussian_sample(mean, log_variance, noise)  # (draws, n, latent_dim)
         z = ops.reshape(z, (draws * n, self.latent_dim))
         condition = [ops.tile(c, (draws, 1)) for c in condition]
-        logits = self.decoder_image(
-            self.decoder_attention(self.decoder_features([z, *condition]))
-        )
-        logits = ops.reshape(logits, (draws, n, *self.image_shape))
+        logits = ops.reshape(self._logits(z, condition), (draws, n, *self.image_shape))
         log_prior = ops.reshape(self.prior(z, *condition)[1], (draws, n))
         return (
             bernoulli_log_density(x, logits)
@@ -446,7 +452,7 @@ class AttentionVAE(GenerativeModel):
         def generate(noise, *condition):
             encoded = [self._encoded(classes) for classes in condition]
             z = self.prior.inverse(noise, *encoded)
-            return ops.sigmoid(self._decode_with_entropy(z, encoded)[0])
+            return ops.sigmoid(self._logits(z, encoded))
 
         inputs = [tensor_input("noise", self.latent_dim), *self._condition_inputs()]
         return {

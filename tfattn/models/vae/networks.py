@@ -26,11 +26,7 @@ def build_encoder(
     x = attention_layer(attention, "encoder_attention")(x)
     x = layers.Flatten()(layers.Activation("silu")(x))
     x = layers.Concatenate()([x, *inputs[1:]]) if num_classes else x
-    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(x)
-    log_variance = layers.Dense(
-        latent_dim, bounded_log_variance, dtype="float32", name="log_variance"
-    )(x)
-    return keras.Model(inputs, [mean, log_variance], name="encoder")
+    return keras.Model(inputs, gaussian(x, latent_dim), name="encoder")
 
 
 def build_decoder_features(
@@ -71,6 +67,17 @@ def _inputs(shape, num_classes):
     if num_classes:
         inputs.append(keras.Input((num_classes,)))
     return inputs
+
+
+def gaussian(x: Tensor, latent_dim: int) -> list[Tensor]:
+    """Mean and log-variance, each (n, latent_dim), as affine maps of x."""
+    return [
+        layers.Dense(latent_dim, activation, dtype="float32", name=name)(x)
+        for name, activation in (
+            ("mean", None),
+            ("log_variance", bounded_log_variance),
+        )
+    ]
 
 
 def residual_block(x: Tensor) -> Tensor:
