@@ -93,7 +93,7 @@ def test_shipped_transformer_reaches_its_published_likelihood():
     assert published["training_seconds"] <= 2 * 60 * 60
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_shipped_transformer_writes_the_digits_of_held_out_texts():
     model, classifier = (
         load_pretrained(name)
@@ -109,7 +109,7 @@ def test_shipped_transformer_writes_the_digits_of_held_out_texts():
     assert np.mean(right) >= published["value"] - margin
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_written_digits_are_judged(monkeypatch):
     """Real pairs of digits are recognised, those of an untrained model are not."""
     dataset = real("mnist")

@@ -1,5 +1,6 @@
 """Small models of every kind, and data that they are trained on."""
 
+import keras
 import numpy as np
 
 from tfattn.models import (
@@ -8,6 +9,7 @@ from tfattn.models import (
     ImageClassifier,
     ImageTransformer,
     SelfAttentionGAN,
+    TwoTimeScaleOptimizer,
 )
 
 SHAPE = (8, 12, 1)
@@ -37,13 +39,18 @@ def _completion(**arguments):
     return CompletionVAE(SHAPE, latent_dim=3, width=8, levels=2, **arguments)
 
 
+def sgd(name, learning_rate=1e-3):
+    """An optimizer with a state, and faster than Adam, which takes half of a step."""
+    one, other = (keras.optimizers.SGD(learning_rate, 0.9) for _ in range(2))
+    return TwoTimeScaleOptimizer(one, other) if name in ADVERSARIAL else one
+
+
 def compiled(name, metrics=None, **arguments):
-    """A model of one of the `MAKERS`, compiled with the optimizer of its kind."""
+    """A model of one of the `MAKERS`, compiled with plain gradient descent."""
     model = MAKERS[name]()
     if name == "classifier":
         arguments["loss"] = "sparse_categorical_crossentropy"
-    optimizer = None if name in ADVERSARIAL else "adam"
-    model.compile(optimizer, metrics=metrics, **arguments)
+    model.compile(sgd(name), metrics=metrics, **arguments)
     return model
 
 

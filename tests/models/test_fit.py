@@ -11,13 +11,20 @@ from conftest import on_tensorflow
 pytestmark = pytest.mark.backend
 
 BACKEND = keras.backend.backend()
-TRAINABLE = list(small.MAKERS)
-if BACKEND != "tensorflow":
-    # One of each kind: JAX compiles every step for long.
-    TRAINABLE = ["vae", "gan_by_class", "transformer_by_text", "completion_by_mask"]
+TRAINABLE = ["vae", "gan_by_class", "transformer_by_text", "completion_by_mask"]
+if BACKEND == "tensorflow":  # JAX compiles every step for long
+    TRAINABLE += ["completion_adversarial", "classifier"]
 if BACKEND == "torch":
     TRAINABLE.remove("gan_by_class")
 MEASURABLE = [name for name in TRAINABLE if name != "gan_by_class"]
+
+
+def models(*without, of=TRAINABLE):
+    """Parametrizes a test by the kinds of models, the slowest on request."""
+    names = [name for name in of if name not in without]
+    marks = {"completion_adversarial": pytest.mark.ci}
+    params = [pytest.param(name, marks=marks.get(name, ())) for name in names]
+    return pytest.mark.parametrize("name", params)
 
 
 class Level(keras.metrics.Metric):
@@ -106,7 +113,7 @@ def tf_dataset(*arrays):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TRAINABLE)
+@models()
 def test_arrays_and_data_sets_train_alike(name):
     data = arrays(name)
     found = []
@@ -122,7 +129,7 @@ def test_arrays_and_data_sets_train_alike(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MEASURABLE)
+@models(of=MEASURABLE)
 def test_validation_and_callbacks(name):
     """Arrays and data sets validate; a callback may evaluate in between."""
     data = arrays(name)
@@ -151,7 +158,7 @@ def test_validation_and_callbacks(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in TRAINABLE if n != "classifier"])
+@models("classifier")
 def test_metrics_compare_images_with_what_the_model_makes_of_them(name):
     model = fresh(name)
     metric, *_ = model.image_metrics
@@ -179,7 +186,7 @@ def test_metrics_of_a_perfect_reconstruction_are_zero():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in MEASURABLE if n not in small.ADVERSARIAL])
+@models("completion_adversarial", of=MEASURABLE)
 def test_sample_weights_weight_the_loss_of_each_image(name):
     x, *y = (array[:2] for array in arrays(name))
     model, losses = fresh(name), []
@@ -212,7 +219,7 @@ def test_sample_weights_weight_the_loss_of_each_image(name):
         model.fit(x, *y, sample_weight=np.ones(5))
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
+@models()
 def test_bad_data_is_refused_before_training(name):
     model = fresh(name)
     x, *y = arrays(name)
@@ -265,9 +272,7 @@ def test_words_outside_the_vocabulary_stop_a_data_set():
 
 @on_tensorflow
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["vae", "gan_by_class", "transformer_by_class", "completion_by_mask"]
-)
+@pytest.mark.parametrize("name", ["vae", "transformer_by_class", "completion_by_mask"])
 def test_a_step_is_traced_once(name, monkeypatch):
     """Tracing takes most of the time before the first step; by default it is twice."""
     model = small.MAKERS[name]()

@@ -25,6 +25,8 @@ class ConditionalBatchNormalization(layers.Layer):
             need thousands of steps to move them apart.
         epsilon: ε.
         momentum: Share of the old value that each moving average keeps in a step.
+        synchronized: Whether the batch is that of all replicas of a
+            `tf.distribute` strategy, on TensorFlow.
 
     Call arguments:
         inputs: Tensor (batch, ..., channels) and one-hot classes (batch, classes).
@@ -39,6 +41,7 @@ class ConditionalBatchNormalization(layers.Layer):
         shift_initializer: str | keras.initializers.Initializer = "zeros",
         epsilon: float = 1e-3,
         momentum: float = 0.99,
+        synchronized: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -50,6 +53,7 @@ class ConditionalBatchNormalization(layers.Layer):
             epsilon,
             scale=False,
             center=False,
+            synchronized=synchronized,
             dtype=self.dtype_policy,
             # Read by its `call`, and `False` here when such a layer is loaded.
             trainable=self.trainable,
@@ -84,5 +88,6 @@ class ConditionalBatchNormalization(layers.Layer):
             **super().get_config(),
             "epsilon": self.norm.epsilon,
             "momentum": self.norm.momentum,
+            "synchronized": self.norm.synchronized,
             "shift_initializer": keras.initializers.serialize(self.shift_initializer),
         }

@@ -15,7 +15,7 @@ class SpectralNorm(keras.layers.Layer):
 
     1. v = W u / |W u|, the left singular vector, shape (inputs,)
     2. u' = Wᵀ v / |Wᵀ v|, shape (outputs,)
-    3. σ = vᵀ W u'
+    3. σ = |Wᵀ v| = vᵀ W u'
     4. the result is W / σ; when training, u' replaces u
 
     A kernel of zeros stays zero, and u keeps its value.
@@ -54,24 +54,24 @@ class SpectralNorm(keras.layers.Layer):
 
     def call(self, kernel: Tensor, training: bool | None = None) -> Tensor:
         matrix = ops.cast(ops.reshape(kernel, (-1, kernel.shape[-1])), "float32")
-        constant = ops.stop_gradient(matrix)
-        u = ops.convert_to_tensor(self.right_singular_vector)
-        u = ops.expand_dims(u, 1)  # (out, 1)
-        v = _unit(ops.matmul(constant, u))  # (in, 1)
-        new = _unit(ops.matmul(ops.transpose(constant), v))  # (out, 1)
+        u = ops.reshape(self.right_singular_vector, (-1, 1))  # (out, 1)
+        v = ops.matmul(matrix, u)  # (in, 1)
+        v = ops.stop_gradient(v / _length(v)[0])
+        product = ops.matmul(ops.transpose(matrix), v)  # (out, 1)
+        # With v constant its gradient is v u'ᵀ, that of vᵀ W u'.
+        sigma, is_positive = _length(product)
         if training:
             # The power iteration would never leave 0 again.
-            u = ops.where(ops.any(new != 0), new, u)
-            self.right_singular_vector.assign(u[:, 0])
-        sigma = ops.sum(ops.matmul(matrix, new) * v)
-        sigma = ops.where(sigma > 0, sigma, 1.0)
+            u = ops.where(is_positive, product / sigma, u)
+            self.right_singular_vector.assign(ops.reshape(u, (-1,)))
         return ops.cast(ops.cast(kernel, "float32") / sigma, kernel.dtype)
 
     def compute_output_shape(self, kernel_shape: Shape) -> Shape:
         return kernel_shape
 
 
-def _unit(vector):
-    """The vector at length 1, but 0 where it is 0."""
-    length = ops.norm(vector)
-    return vector / ops.where(length > 0, length, 1.0)
+def _length(vector):
+    """|vector|, or 1 in place of 0, and whether it was above 0."""
+    squared = ops.sum(ops.square(vector))
+    is_positive = squared > 0
+    return ops.sqrt(ops.where(is_positive, squared, 1.0)), is_positive

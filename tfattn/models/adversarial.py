@@ -8,6 +8,7 @@ from keras import ops
 
 from tfattn._typing import Tensor
 from tfattn.models.generative import GenerativeModel
+from tfattn.models.replicas import share_of_batch
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -298,7 +299,10 @@ class AdversarialModel(GenerativeModel):
             return self.discriminator_loss(*ops.split(scores, 2))
 
         return self.descend(
-            self.optimizer.discriminator, loss, self.discriminator.trainable_variables
+            self.optimizer.discriminator,
+            loss,
+            self.discriminator.trainable_variables,
+            ops.shape(real)[0],
         )
 
     def descend(
@@ -306,10 +310,11 @@ class AdversarialModel(GenerativeModel):
         optimizer: keras.optimizers.Optimizer,
         loss: Callable[[], Tensor],
         variables: Sequence[keras.Variable],
+        n: Any,
     ) -> Tensor:
-        """One step of an optimizer down a loss, a function: the loss before."""
+        """One step of an optimizer down the mean loss of n images: the loss before."""
         value, gradients = self.pullback(loss, variables)
-        found, _ = gradients(loss_cotangent(optimizer))
+        found, _ = gradients(loss_cotangent(optimizer, n))
         self.apply_gradients(optimizer, found, variables)
         return value
 
@@ -340,8 +345,12 @@ def _current_value(scope, variable):
     return variable.value if value is None else value
 
 
-def loss_cotangent(optimizer: keras.optimizers.Optimizer) -> Tensor:
-    """1, or the factor by which float16 training scales its loss."""
+def loss_cotangent(optimizer: keras.optimizers.Optimizer, n: Any) -> Tensor:
+    """What the gradient of a mean loss of n images is to be multiplied by.
+
+    1 on one device, and in float16 training the factor that its losses are scaled by.
+    """
+    share = share_of_batch(n) * ops.ones(())
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return optimizer.scale_loss(ops.ones(()))
-    return ops.ones(())
+        return optimizer.scale_loss(share)
+    return share

@@ -16,6 +16,7 @@ from tfattn._checks import (
 )
 from tfattn._typing import Tensor
 from tfattn.models.exporting import ExportableModel, ExportedFunction, tensor_input
+from tfattn.models.replicas import drawn
 from tfattn.models.training_data import DataModel
 
 
@@ -154,5 +155,5 @@ def binary_draw(x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
         x: Probabilities in [0, 1], of any shape.
         seed: `keras.random.SeedGenerator`.
     """
-    draw = keras.random.uniform(ops.shape(x), seed=seed)
+    draw = drawn(keras.random.uniform, ops.shape(x), seed)
     return ops.cast(draw < ops.cast(x, "float32"), "float32")

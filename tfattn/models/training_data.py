@@ -41,6 +41,8 @@ class DataModel(keras.Model):
         """`keras.Model.fit`, with the data described in `DataModel`."""
         if batch_size is not None:
             batch_size = check_integer("batch_size", batch_size, least=1)
+        if hasattr(x, "shape"):
+            _check_last_batch(self, len(x), batch_size or 32)
         x, y, sample_weight = self._way_in(x, y, sample_weight)
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list):
@@ -160,6 +162,22 @@ class _PreparedDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self.dataset.on_epoch_end()
+
+
+def _check_last_batch(model, n, batch_size):
+    """ValueError if some of the replicas would get no image of the last batch.
+
+    There TensorFlow's convolutions fail, and a mean is NaN.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    num_replicas = model.distribute_strategy.num_replicas_in_sync
+    last = n % batch_size
+    if 0 < last < num_replicas:
+        raise ValueError(
+            f"Expected in the last batch an image for each of {num_replicas} replicas. "
+            f"Received: {n} images with batch_size={batch_size}, so that it has {last}"
+        )
 
 
 def _batch(x, y, sample_weight):

@@ -226,9 +226,8 @@ def test_every_weight_learns(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["self", "module"])
-def test_fit_lowers_the_loss(kind):
-    model = AttentionVAE((8, 12, 1), latent_dim=5, width=8, attention=kind)
+def test_fit_lowers_the_loss():
+    model = AttentionVAE((8, 12, 1), latent_dim=5, width=8)
     model.compile(keras.optimizers.Adam(3e-3))
     x = np.repeat(binary(2), 64, axis=0)
     losses = model.fit(x, epochs=6, batch_size=32, verbose=0).history["loss"]
@@ -239,7 +238,7 @@ def test_fit_lowers_the_loss(kind):
 @pytest.mark.backend
 def test_fit_with_classes():
     model = small(num_classes=3)
-    model.compile("adam")
+    model.compile(keras.optimizers.SGD(1e-3))
     x, labels = grey(12), np.arange(12) % 3
     history = model.fit(x, labels, epochs=2, batch_size=4, verbose=0).history
     assert np.all(np.isfinite(history["loss"]))
@@ -250,8 +249,8 @@ def test_fit_with_classes():
 @pytest.mark.parametrize("dtype_policy", ["mixed_float16"], indirect=True)
 def test_mixed_precision(dtype_policy):
     model = small()
-    model.compile(keras.optimizers.Adam(1e-3))
-    losses = model.fit(grey(32), epochs=2, batch_size=8, verbose=0).history["loss"]
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
+    losses = model.fit(grey(32), batch_size=16, verbose=0).history["loss"]
     assert np.all(np.isfinite(losses))
     terms = model(grey(4))
     for name, term in terms.items():
@@ -269,7 +268,7 @@ def test_precision_is_the_models_own(tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @on_tensorflow
 def test_entropy_weight_has_a_gradient_and_sharpens_the_map():
     entropies = []
@@ -297,7 +296,7 @@ def test_arms_have_as_many_parameters():
 @pytest.mark.parametrize("kind", ["self", "module"])
 def test_save_and_load_without_custom_objects(kind, tmp_path, eagerly):
     model = small(attention=kind)
-    model.compile("adam")
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9))
     model.fit(grey(), verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -310,7 +309,7 @@ def test_save_and_load_without_custom_objects(kind, tmp_path, eagerly):
 @on_tensorflow
 def test_training_goes_on_from_a_file_with_the_same_draws(tmp_path, eagerly):
     model = small()
-    model.compile("adam")
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9))
     model.fit(grey(), verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

@@ -7,6 +7,7 @@ from keras import ops
 
 from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel
+from tfattn.models.replicas import drawn
 
 
 class AdversarialCompletion(AdversarialModel):
@@ -30,7 +31,7 @@ class AdversarialCompletion(AdversarialModel):
         x, visible = self._drawn(inputs, training=True)
         shape = (ops.shape(x)[0], self.latent_dim)
         of_posterior, of_prior = (
-            keras.random.normal(shape, seed=self.seed_generator) for _ in range(2)
+            drawn(keras.random.normal, shape, self.seed_generator) for _ in range(2)
         )
         discriminator_tracker, generator_tracker = self.trackers[2:]
         completed = self._completed(x, visible, of_prior)
@@ -45,10 +46,12 @@ class AdversarialCompletion(AdversarialModel):
             scores = self.discriminator([composite(x, visible, means)])
             generator_loss = self.generator_loss(scores)
             generator_tracker.update_state(generator_loss)
-            bound_loss = self.compute_loss(y_pred=terms)
+            bound_loss = self._mean_loss(terms)
             return bound_loss + self.adversarial_weight * generator_loss
 
-        self.descend(self.optimizer.generator, loss, self.generator_variables())
+        self.descend(
+            self.optimizer.generator, loss, self.generator_variables(), shape[0]
+        )
 
 
 def composite(x: Tensor, visible: Tensor, means: Tensor) -> Tensor:

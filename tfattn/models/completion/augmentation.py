@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfattn._typing import Tensor
+from tfattn.models.replicas import drawn
 
 # Largest changes each way: radians, log of a factor, shares of the size.
 ROTATION = math.radians(6)
@@ -36,7 +37,7 @@ def augmented(x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
         Tensor (n, h, w, c) in [0, 1].
     """
     n = ops.shape(x)[0]
-    numbers = keras.random.uniform((8, n), minval=-1.0, seed=seed)
+    numbers = drawn(keras.random.uniform, (8, n), seed, axis=1, minval=-1.0)
     x = _interpolated(x, *_places(numbers[:5], *x.shape[1:3]))
     contrast, brightness, mixture = ops.unstack(
         ops.reshape(numbers[5:], (3, n, 1, 1, 1))

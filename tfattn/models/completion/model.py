@@ -34,6 +34,7 @@ from tfattn.models.completion.training_masks import training_masks
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.gan.networks import build_discriminator
 from tfattn.models.importance_weighting import bounds
+from tfattn.models.replicas import drawn
 
 # Of a pixel's logistic distribution. The least is about half a grey level; at the most
 # black and white, with all beyond them, have a probability of about one half.
@@ -180,8 +181,8 @@ class CompletionVAE(AdversarialCompletion):
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         x, visible = self._drawn(inputs, training)
-        noise = keras.random.normal(
-            (ops.shape(x)[0], self.latent_dim), seed=self.seed_generator
+        noise = drawn(
+            keras.random.normal, (ops.shape(x)[0], self.latent_dim), self.seed_generator
         )
         of_prior = self.prior([x * visible, visible], training=training)
         return self._terms(x, visible, noise, of_prior, training)
@@ -301,10 +302,10 @@ class CompletionVAE(AdversarialCompletion):
             (len(images), num_samples, self.latent_dim), seed=seed
         )
 
-        def drawn(part, mean, log_variance):
+        def latents(part, mean, log_variance):
             return gaussian_sample(mean[:, None], log_variance[:, None], noise[part])
 
-        return self._completions(images, visible, num_samples, drawn, batch_size)
+        return self._completions(images, visible, num_samples, latents, batch_size)
 
     def complete_from(
         self,

@@ -5,6 +5,7 @@ from keras import ops
 
 from tfattn._typing import Tensor
 from tfattn.data import masks
+from tfattn.models.replicas import drawn
 
 # How often each mask is sampled.
 SHARES = {
@@ -31,8 +32,8 @@ def training_masks(
     Returns:
         Tensor (n, h, w, 1), 1 where visible.
     """
-    numbers = keras.random.uniform((n, masks.NUM_NUMBERS), seed=seed)
-    chosen = keras.random.uniform((n, 1, 1), seed=seed)
+    numbers = drawn(keras.random.uniform, (n, masks.NUM_NUMBERS), seed)
+    chosen = drawn(keras.random.uniform, (n, 1, 1), seed)
     visible, upper = ops.zeros((), "float32"), 0.0
     for name, share in SHARES.items():
         lower, upper = upper, upper + share

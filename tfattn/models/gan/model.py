@@ -13,6 +13,7 @@ from tfattn.models.adversarial import AdversarialModel, loss_cotangent
 from tfattn.models.attention import attention_map, check_attention, gammas
 from tfattn.models.exporting import tensor_input
 from tfattn.models.gan.networks import build_discriminator, build_generator
+from tfattn.models.replicas import drawn
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -147,8 +148,8 @@ class SelfAttentionGAN(AdversarialModel):
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         x, condition = self._split(inputs)
         x = ops.cast(x, "float32")
-        latents = keras.random.normal(
-            (ops.shape(x)[0], self.latent_dim), seed=self.seed_generator
+        latents = drawn(
+            keras.random.normal, (ops.shape(x)[0], self.latent_dim), self.seed_generator
         )
         # The generator's pass is kept for its own gradient, which comes last.
         generated, generator_gradients = self.pullback(
@@ -174,7 +175,9 @@ class SelfAttentionGAN(AdversarialModel):
             [],
             generated,
         )
-        _, (d_generated,) = gradients(loss_cotangent(optimizer))
+        _, (d_generated,) = gradients(
+            loss_cotangent(optimizer, ops.shape(generated)[0])
+        )
         found, _ = generator_gradients(d_generated)
         self.apply_gradients(optimizer, found, self.generator_variables())
         return loss
@@ -238,7 +241,12 @@ class SelfAttentionGAN(AdversarialModel):
     ) -> np.ndarray:
         """The images of given latents (n, latent_dim), otherwise as `generate`."""
         inputs = self._generator_inputs(latents, condition)
-        return self.generator_average.predict(inputs, batch_size=250, verbose=0)
+        # Not by `predict`: for a few images, building a graph would take longest.
+        parts = [
+            self.generator_average([part[start : start + 250] for part in inputs])
+            for start in range(0, len(latents), 250)
+        ]
+        return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
     def attention_maps(
         self, latents: Tensor, condition: ArrayLike | None = None

@@ -11,6 +11,7 @@ from tfattn.layers import (
     SpectralDense,
 )
 from tfattn.models.attention import attention_layer
+from tfattn.models.replicas import num_replicas
 
 # Of the generator's logits, which kernels of norm 1 alone would keep from black and
 # white.
@@ -33,12 +34,14 @@ def build_generator(
     conv, dense = _kernel_layers(spectral_norm)
     latents = keras.Input((latent_dim,), name="latents")
     classes = [keras.Input((num_classes,), name="classes")] if num_classes else []
+    synchronized = num_replicas() > 1
 
     def normalise(x):
         if classes:
             shifts = keras.initializers.RandomNormal(stddev=0.5)
-            return ConditionalBatchNormalization(shifts)([x, *classes])
-        return layers.BatchNormalization()(x)
+            norm = ConditionalBatchNormalization(shifts, synchronized=synchronized)
+            return norm([x, *classes])
+        return layers.BatchNormalization(synchronized=synchronized)(x)
 
     def upsampling_block(x, filters):
         # No biases: each would be taken off again by a normalisation.

@@ -26,6 +26,7 @@ from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.generative import GenerativeModel
 from tfattn.models.importance_weighting import bounds
+from tfattn.models.replicas import drawn
 from tfattn.models.vae.control import NO_CONTROL, AttentionControl
 from tfattn.models.vae.networks import (
     build_decoder_features,
@@ -154,7 +155,7 @@ class AttentionVAE(GenerativeModel):
         x, condition = self._split(inputs)
         x = binary_draw(x, self.seed_generator)
         mean, log_variance = self.encoder([x, *condition])
-        noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
+        noise = drawn(keras.random.normal, ops.shape(mean), self.seed_generator)
         z = gaussian_sample(mean, log_variance, noise)
         if self.entropy_weight:
             logits, entropy = self._logits_and_entropy(z, condition)
