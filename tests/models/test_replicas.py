@@ -19,7 +19,7 @@ KINDS = {
         "completion_adversarial",
         "classifier",
     ],
-    "jax": ["vae", "gan_by_class"],
+    "jax": ["vae"],
 }
 
 
