@@ -24,15 +24,17 @@ os.environ.setdefault("TFATTN_OFFLINE", "1")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what was not asked for, sorts, and marks the notebooks."""
+    """Leaves out what was not asked for, and marks the notebooks."""
     chosen = config.option.markexpr
-    items[:] = [
-        item
-        for item in items
-        if all(
-            name in chosen or not item.get_closest_marker(name) for name in ON_REQUEST
-        )
-    ]
+
+    def is_asked_for(item):
+        markers = [m for m in ON_REQUEST if item.get_closest_marker(m)]
+        # What is to run on each backend runs there without being asked for.
+        if "backend" in chosen and item.get_closest_marker("backend"):
+            markers = [m for m in markers if m != "ci"]
+        return all(marker in chosen for marker in markers)
+
+    items[:] = [item for item in items if is_asked_for(item)]
     for item in items:
         # Notebooks that use another data set where one is not available.
         if item.path.suffix == ".ipynb" and "fallback=" in item.path.read_text():

@@ -79,7 +79,7 @@ def test_shipped_completion_reaches_its_published_numbers():
     assert table["seconds_of_16_completions_of_a_face"]["first"] < 1
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_shipped_transformer_reaches_its_published_likelihood():
     """On a seeded subset, within the subset's own error of the published mean."""
     published = pretrained_results("transformer_mnist")
@@ -134,7 +134,7 @@ def test_shipped_binary_classifier_reaches_its_published_accuracy():
     check_accuracy(load_pretrained(name), name, x, mnist.y_test, least=0.99)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "accuracy"),
     [

@@ -327,8 +327,8 @@ def test_conditions_need_labels():
         )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("binarize", [pytest.param(False, marks=pytest.mark.ci), True])
+@pytest.mark.ci
+@pytest.mark.parametrize("binarize", [False, True])
 def test_classifier(tmp_path, binarize, capsys):
     out = tmp_path / "run"
     options = ["--epochs", "6", "--out", str(out)] + ["--binarize"] * binarize

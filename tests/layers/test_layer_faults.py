@@ -74,6 +74,52 @@ def test_positions_other_than_built_are_refused():
             layer(np.zeros((1, 1, 8), "float32"))
 
 
+@pytest.mark.parametrize("kind", ["learned", "sinusoidal"])
+def test_a_part_of_a_sequence_has_its_own_positions(kind):
+    x = np.random.default_rng(0).normal(size=(2, 7, 8)).astype("float32")
+    layer = layers.PositionalEncoding(kind)
+    expected = checks.numpy_of(layer(x))
+    for start in (0, 3, 5):
+        found = layer(x[:, start : start + 2], start=start)
+        np.testing.assert_allclose(
+            checks.numpy_of(found), expected[:, start : start + 2], atol=1e-6
+        )
+    for start in (-1, 6):
+        with pytest.raises(ValueError, match=f"2 of the positions 0 to 6.*{start}"):
+            layer(x[:, :2], start=start)
+    grid = layers.PositionalEncoding(kind)
+    grid(x[:, None])
+    with pytest.raises(ValueError, match="Expected a part of a sequence"):
+        grid(x[:, None], start=0)
+
+
+def test_a_decoder_does_not_read_padding():
+    x = np.random.default_rng(0).normal(size=(2, 6, 8)).astype("float32")
+    mask = np.array([[1, 0, 1, 1, 0, 1], [1] * 6], bool)
+    layer = layers.TransformerDecoderLayer(2, 12)
+    found = checks.numpy_of(layer(x, mask=mask))
+    other = checks.numpy_of(layer(np.where(mask[..., None], x, -x), mask=mask))
+    np.testing.assert_allclose(found[mask], other[mask], atol=1e-5)
+    unmasked = checks.numpy_of(layer(x))
+    assert np.abs(unmasked - found)[0, 2:].max() > 1e-3
+    np.testing.assert_allclose(found[1], unmasked[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_a_cache_keeps_the_mask_of_its_context(attached):
+    """Which Keras attached to it, or which was given."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 8)).astype("float32")
+    numbers = np.array([[3, 1, 0, 0], [2, 4, 1, 0]])
+    context = keras.layers.Embedding(5, 6, mask_zero=attached)(numbers)
+    mask = None if attached else numbers > 0
+    layer = layers.TransformerDecoderLayer(2, 12)
+    expected = checks.numpy_of(layer(x, context, context_mask=numbers > 0))
+    cache = layer.initial_cache(2, 3, context, mask)
+    for i in range(3):
+        y, cache = layer(x[:, i : i + 1], cache=cache, cache_index=i)
+        np.testing.assert_allclose(checks.numpy_of(y)[:, 0], expected[:, i], atol=1e-5)
+
+
 @pytest.mark.parametrize("built_with", [True, False])
 def test_a_context_comes_in_all_calls_or_in_none(built_with):
     layer = layers.TransformerDecoderLayer(2, 16)

@@ -56,6 +56,24 @@ def test_nothing_to_train_on_is_refused(name):
         model.fit(x, y, batch_size=0)
 
 
+@pytest.mark.parametrize("name", small.MAKERS)
+def test_predictions_are_of_checked_inputs(name, eagerly):
+    model, x = small.MAKERS[name](), small.images()
+    y = None if name == "classifier" else small.condition(name)
+    too_bright, words = (255 * x).astype("uint8"), r"x\.astype\('float32'\) / 255"
+    if name == "gan_by_class":
+        x, too_bright = model.sample_latents(6, seed=0), np.zeros((6, 2), "float32")
+        words = "Expected latents"
+    right = x if y is None else (x, y)
+    found = model.predict(right, batch_size=4, verbose=0)
+    assert {len(array) for array in keras.tree.flatten(found)} == {6}
+    with pytest.raises(ValueError, match=words):
+        model.predict(too_bright if y is None else (too_bright, y), verbose=0)
+    if y is not None and not name.startswith("completion"):
+        with pytest.raises(ValueError, match="condition"):
+            model.predict(x, verbose=0)
+
+
 @pytest.mark.parametrize("name", ["vae", "completion_by_mask"])
 def test_bounds_of_no_images_at_once_are_refused(name):
     model = small.MAKERS[name]()
@@ -140,11 +158,9 @@ def test_models_have_channels_last_whatever_keras_is_told():
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @on_tensorflow
-@pytest.mark.parametrize(
-    "name", ["vae", pytest.param("completion_by_mask", marks=pytest.mark.ci)]
-)
+@pytest.mark.parametrize("name", ["vae", "completion_by_mask"])
 def test_a_large_learning_rate_gives_a_large_loss_and_no_nan(name):
     model = small.MAKERS[name]()
     model.compile(keras.optimizers.Adam(0.1))

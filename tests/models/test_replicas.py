@@ -23,8 +23,8 @@ KINDS = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.backend
-@(pytest.mark.ci if BACKEND == "tensorflow" else pytest.mark.slow)
 @pytest.mark.skipif(BACKEND == "torch", reason="needs KERAS_BACKEND=tensorflow or jax")
 def test_two_devices_train_as_one():
     """Every image has draws of its own, and counts as much as any other."""

@@ -27,6 +27,8 @@ class PositionalEncoding(keras.layers.Layer):
     Call arguments:
         x: Tensor (batch, n, channels) or (batch, rows, columns, channels); sizes other
             than the batch's must be known.
+        start: Position of the first vector of a sequence (batch, n, channels), which
+            then may be shorter than the one that the layer was built for.
 
     Output:
         Tensor of the shape of `x`.
@@ -83,8 +85,10 @@ class PositionalEncoding(keras.layers.Layer):
             found = found + ops.expand_dims(ops.cast(table, self.compute_dtype), others)
         return found
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, start: int | Tensor | None = None) -> Tensor:
         sizes = x.shape[1:-1]
+        if start is not None:
+            return x + self._from(start, x)
         if len(sizes) != len(self.sizes) or any(
             found not in (None, size)
             for found, size in zip(sizes, self.sizes, strict=True)
@@ -94,6 +98,22 @@ class PositionalEncoding(keras.layers.Layer):
                 f"Received: x of shape {tuple(x.shape)}"
             )
         return x + self.encodings()
+
+    def _from(self, start, x):
+        """What is added to a part of a sequence."""
+        shape = tuple(x.shape)
+        if len(self.sizes) != 1 or len(shape) != 3 or shape[1] is None:
+            raise ValueError(
+                "Expected a part of a sequence, (batch, n, channels), n known, where "
+                f"there is a start. Received: x of shape {shape}, start={start}"
+            )
+        (length,), n = self.sizes, shape[1]
+        if isinstance(start, int) and not 0 <= start <= length - n:
+            raise ValueError(
+                f"Expected {n} of the positions 0 to {length - 1} from start on. "
+                f"Received: start={start}"
+            )
+        return ops.slice(self.encodings(), (start, 0), (n, shape[2]))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)

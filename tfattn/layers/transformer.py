@@ -142,8 +142,10 @@ class TransformerDecoderLayer(_TransformerLayer):
         x: Tensor (batch, n, channels).
         context: Tensor (batch, m, context channels); in all calls or in none, and of no
             account with a cache, which holds it.
-        context_mask: Boolean (batch, m), `False` for padding; taken from `context` if
-            it has one.
+        mask: Boolean (batch, n), `False` for padding; taken from `x` if it has one.
+            With a cache, of the cache's length.
+        context_mask: Boolean (batch, m), `False` for padding; taken from `context` or
+            the cache if it has one.
         cache: From `initial_cache`, for step-by-step generation: the outputs of all
             steps are those of one call with the whole sequence.
         cache_index: Position in the sequence of the call's first token.
@@ -171,12 +173,15 @@ class TransformerDecoderLayer(_TransformerLayer):
         self._build_feed_forward(x_shape)
 
     def initial_cache(
-        self, batch_size: int, length: int, context: Tensor | None = None
-    ) -> tuple[Cache, ...]:
+        self,
+        batch_size: int,
+        length: int,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+    ) -> tuple[Cache | Tensor, ...]:
         """A cache for `length` tokens, in it the projected context if there is one.
 
-        The mask that Keras attaches to a context is not in it: give it as
-        `context_mask` in each step.
+        Its mask is kept as well, the given one or that which Keras attached to it.
         """
         if not self.built:
             raise ValueError(
@@ -187,7 +192,12 @@ class TransformerDecoderLayer(_TransformerLayer):
         cache = self.self_attention.initial_cache(batch_size, length)
         if context is None:
             return (cache,)
-        return (cache, self.cross_attention.project_cache(context))
+        projected = self.cross_attention.project_cache(context)
+        if context_mask is None:
+            context_mask = _MaskOf()(context)
+        if context_mask is None:
+            return (cache, projected)
+        return (cache, projected, context_mask)
 
     def _check_context(self, given):
         if given != hasattr(self, "cross_attention"):
@@ -201,17 +211,19 @@ class TransformerDecoderLayer(_TransformerLayer):
         x: Tensor,
         context: Tensor | None = None,
         context_mask: Tensor | None = None,
-        cache: tuple[Cache, ...] | None = None,
+        cache: tuple[Cache | Tensor, ...] | None = None,
         cache_index: int | Tensor | None = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
-    ) -> Tensor | tuple[Tensor | tuple[Cache, ...] | None, ...]:
+        mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor | tuple[Cache | Tensor, ...] | None, ...]:
         if cache is None:
             self._check_context(context is not None)
         y = self.self_attention_norm(x)
         y, self_map, *new_cache = self.self_attention(
             y,
             y,
+            value_mask=mask,
             use_causal_mask=True,
             cache=None if cache is None else cache[0],
             cache_index=cache_index,
@@ -221,8 +233,10 @@ class TransformerDecoderLayer(_TransformerLayer):
         x = x + self.drop(y, training=training)
         cross_map = None
         cached_context = None
-        if cache is not None and len(cache) == 2:
+        if cache is not None and len(cache) > 1:
             cached_context = cache[1]
+            if context_mask is None and len(cache) > 2:
+                context_mask = cache[2]
         if context is not None or cached_context is not None:
             y = self.cross_attention_norm(x)
             y, cross_map = self.cross_attention(
@@ -245,3 +259,14 @@ class TransformerDecoderLayer(_TransformerLayer):
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         # Traced, for what comes back depends on what was asked for.
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+
+class _MaskOf(keras.layers.Layer):
+    """The mask that Keras attached to a tensor, or `None`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supports_masking = True
+
+    def call(self, x: Tensor, mask: Tensor | None = None) -> Tensor | None:
+        return mask

@@ -11,6 +11,7 @@ from tfattn._checks import check_integer, checked_images
 from tfattn._typing import Tensor
 from tfattn.models.base import ImageModel, binary_draw
 from tfattn.models.replicas import num_replicas, replica_loss
+from tfattn.models.training_data import is_data_set
 
 MAX_SHIFT = 2  # pixels
 
@@ -132,6 +133,10 @@ class ImageClassifier(ImageModel):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         return replica_loss(num_replicas() * loss, ops.shape(y_pred)[0])
 
+    def _inputs(self, x):
+        # Images without their classes, which `fit` would ask for.
+        return x if is_data_set(x) else checked_images(x, self.image_shape)
+
     def features(self, x: ArrayLike, batch_size: int = 500) -> np.ndarray:
         """What the classifier sees in images, before it decides.
 
@@ -162,7 +167,6 @@ class ImageClassifier(ImageModel):
         Raises:
             ValueError: If x is not of the model's size or not in [0, 1].
         """
-        x = checked_images(x, self.image_shape)
         return self.predict(x, batch_size=batch_size, verbose=0).argmax(axis=-1)
 
     def get_config(self) -> dict[str, Any]:

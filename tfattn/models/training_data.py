@@ -75,6 +75,10 @@ class DataModel(keras.Model):
             x, y, sample_weight = self._way_in(x, y, sample_weight)
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict`: what `call` returns, for the inputs that it takes."""
+        return super().predict(self._inputs(x), *args, **kwargs)
+
     def train_on_batch(
         self,
         x: ArrayLike,
@@ -94,6 +98,11 @@ class DataModel(keras.Model):
     ) -> Any:
         """`keras.Model.test_on_batch`, with data as for `fit`."""
         return super().test_on_batch(*self._way_in(x, y, sample_weight), **kwargs)
+
+    def _inputs(self, x):
+        """Inputs of `call`, or a data set of them, checked."""
+        pair = x if isinstance(x, tuple | list) else (x, None)
+        return self._way_in(*pair)[0]
 
     def _way_in(self, x, y=None, sample_weight=None):
         """x, y and sample weights as Keras's own methods are to get them."""
@@ -138,6 +147,11 @@ class DataModel(keras.Model):
     def _converted_in_graph(self, y):
         """The condition of a batch of a `tf.data.Dataset`."""
         return y
+
+
+def is_data_set(x: Any) -> bool:
+    """Whether x gives batches."""
+    return isinstance(x, keras.utils.PyDataset) or hasattr(x, "element_spec")
 
 
 class _PreparedDataset(keras.utils.PyDataset):

@@ -243,7 +243,7 @@ def test_every_weight_learns(kind, gate):
             assert np.all(np.isfinite(gradient)) and np.abs(gradient).max() > 0
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_fit_learns():
     """Two images: what is hidden follows from what is visible."""
     model = CompletionVAE((8, 12, 1), latent_dim=2, width=8, dropout=0.0)

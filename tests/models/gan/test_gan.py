@@ -2,6 +2,7 @@ import checks
 import keras
 import numpy as np
 import pytest
+from conftest import on_tensorflow
 from keras import ops
 
 from tfattn import layers
@@ -253,9 +254,10 @@ def stepper(model):
 @trainable_backend
 @pytest.mark.parametrize(
     "jit_compile",
-    [False, pytest.param(True, marks=pytest.mark.ci)]
-    if keras.backend.backend() == "tensorflow"
-    else [True],  # on JAX without: op by op, a minute
+    [
+        pytest.param(False, marks=on_tensorflow),  # on JAX: op by op, a minute
+        pytest.param(True, marks=pytest.mark.ci),
+    ],
 )
 def test_fit_is_a_loop_of_steps(jit_compile, monkeypatch):
     """Of steps that are traced once: the first would take twice as long."""
@@ -309,12 +311,10 @@ def test_a_loaded_model_goes_on_where_it_was(tmp_path, eagerly):
         np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @trainable_backend
 @pytest.mark.parametrize(
-    "dtype_policy",
-    ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.ci)],
-    indirect=True,
+    "dtype_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
 )
 def test_mixed_precision_trains(dtype_policy, tmp_path):
     model = small()

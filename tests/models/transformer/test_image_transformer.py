@@ -208,10 +208,10 @@ def test_images_are_drawn_from_the_density(temperature):
     ("kind", "order"),
     [
         pytest.param("none", "raster", marks=pytest.mark.ci),
-        # On all backends, each condition and each order once.
-        pytest.param("none", "coarse_to_fine", marks=pytest.mark.backend),
-        pytest.param("text", "raster", marks=pytest.mark.backend),
         pytest.param("class", "coarse_to_fine", marks=pytest.mark.ci),
+        # On all backends, a condition and none, in either order.
+        pytest.param("none", "coarse_to_fine", marks=pytest.mark.backend),
+        pytest.param("text", "raster", marks=[pytest.mark.ci, pytest.mark.backend]),
     ],
 )
 def test_same_images_with_and_without_cache(kind, order):
@@ -332,14 +332,9 @@ def test_attention_maps():
 # --- as a Keras model ---------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param("none", marks=pytest.mark.ci),
-        pytest.param("text", marks=pytest.mark.backend),
-    ],
-)
+@pytest.mark.ci
+@pytest.mark.backend
+@pytest.mark.parametrize("kind", ["none", "text"])
 def test_fit_learns(kind, tmp_path):
     made = ImageTransformer(
         SHAPE, num_layers=1, num_heads=2, width=16, dropout=0.1, **KINDS[kind]
@@ -358,8 +353,8 @@ def test_fit_learns(kind, tmp_path):
     np.testing.assert_array_equal(*draws)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [pytest.param("class", marks=pytest.mark.ci), "text"])
+@pytest.mark.ci
+@pytest.mark.parametrize("kind", ["class", "text"])
 @pytest.mark.parametrize("dtype_policy", ["mixed_bfloat16"], indirect=True)
 def test_mixed_precision(dtype_policy, kind):
     made, condition = model(kind), CONDITIONS[kind]

@@ -225,7 +225,7 @@ def test_every_weight_learns(kind):
         assert np.all(np.isfinite(gradient)) and np.abs(gradient).max() > 0
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_fit_lowers_the_loss():
     model = AttentionVAE((8, 12, 1), latent_dim=5, width=8)
     model.compile(keras.optimizers.Adam(3e-3))

@@ -14,6 +14,7 @@ from tfattn.models.attention import attention_map, check_attention, gammas
 from tfattn.models.exporting import tensor_input
 from tfattn.models.gan.networks import build_discriminator, build_generator
 from tfattn.models.replicas import drawn
+from tfattn.models.training_data import is_data_set
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -325,6 +326,12 @@ class SelfAttentionGAN(AdversarialModel):
             )
         latents = ops.convert_to_tensor(latents, "float32")
         return [latents, *self._condition(condition, latents.shape[0])]
+
+    def _inputs(self, x):
+        if not is_data_set(x):
+            pair = x if isinstance(x, tuple | list) else (x, None)
+            self._generator_inputs(*pair)
+        return x
 
     def _exported_functions(self):
         return self._exported_call(tensor_input("latents", self.latent_dim))
