@@ -67,7 +67,7 @@ def test_first_words_are_ours():
     assert line.startswith("tfattn: Expected a finished run")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_library_changes_nothing():
     """Importing it neither sets a variable nor redirects standard error."""
     code = (

@@ -25,7 +25,7 @@ def images(n=7, shape=(8, 12, 2), seed=0):
     return np.random.default_rng(seed).random((n, *shape)).astype("float32")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_learns_digits():
     """Within seconds. `classify`, `features` and `evaluate` speak of one model."""
     digits = data.load("digits")

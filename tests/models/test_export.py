@@ -89,7 +89,7 @@ def run_litert(path, inputs):
     return output
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.skipif(backend == "torch", reason="needs KERAS_BACKEND=tensorflow or jax")
 @pytest.mark.parametrize(
     ("format", "run", "ending"),
@@ -111,7 +111,7 @@ def test_other_programs_find_the_same(name, function, format, run, ending, tmp_p
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @on_tensorflow
 @pytest.mark.parametrize(
     "name", ["vae", pytest.param("completion_by_mask", marks=pytest.mark.ci)]

@@ -16,14 +16,17 @@ if BACKEND == "tensorflow":  # JAX compiles every step for long
     TRAINABLE += ["vae", "completion_adversarial", "classifier"]
 if BACKEND == "torch":
     TRAINABLE.remove("gan_by_class")
+SLOW = ("completion_adversarial", "vae", "transformer_by_text")
 MEASURABLE = [name for name in TRAINABLE if name != "gan_by_class"]
 
 
 def models(*without, of=TRAINABLE):
     """Parametrizes a test by the kinds of models, the slowest on request."""
     names = [name for name in of if name not in without]
-    marks = {"completion_adversarial": pytest.mark.ci}
-    params = [pytest.param(name, marks=marks.get(name, ())) for name in names]
+    params = [
+        pytest.param(name, marks=pytest.mark.ci if name in SLOW else ())
+        for name in names
+    ]
     return pytest.mark.parametrize("name", params)
 
 

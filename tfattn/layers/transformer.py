@@ -194,7 +194,7 @@ class TransformerDecoderLayer(_TransformerLayer):
             return (cache,)
         projected = self.cross_attention.project_cache(context)
         if context_mask is None:
-            context_mask = _MaskOf()(context)
+            context_mask = _MaskOf(name="mask_of")(context)
         if context_mask is None:
             return (cache, projected)
         return (cache, projected, context_mask)
@@ -264,8 +264,8 @@ class TransformerDecoderLayer(_TransformerLayer):
 class _MaskOf(keras.layers.Layer):
     """The mask that Keras attached to a tensor, or `None`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.supports_masking = True
 
     def call(self, x: Tensor, mask: Tensor | None = None) -> Tensor | None:

@@ -76,7 +76,10 @@ class DataModel(keras.Model):
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.predict`: what `call` returns, for the inputs that it takes."""
+        """`keras.Model.predict`: what `call` returns, for data as for `fit`.
+
+        With a condition the images and it are a pair, (x, y).
+        """
         return super().predict(self._inputs(x), *args, **kwargs)
 
     def train_on_batch(

@@ -78,7 +78,7 @@ def test_log_weights_equal_loops_with_classes():
     assert np.abs(expected - swapped).max() > 1e-2
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_training_loss_is_the_negative_bound():
     model = small()
     model.compile("sgd")
@@ -107,7 +107,7 @@ def test_kl_is_the_closed_form_on_average():
     np.testing.assert_allclose(kl.reshape(2, -1).mean(axis=1), expected, rtol=0.03)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_probabilities_of_all_images_sum_to_one():
     """exp(L_K) is an unbiased estimate of p(x): summed over 2^16 images it is 1."""
     model = small((4, 4, 1))

@@ -1,0 +1,66 @@
+"""Reports from other projects, tried here; `docs/reports.md` lists them all."""
+
+import checks
+import keras
+import numpy as np
+import pytest
+import small
+from keras import ops
+
+from tfattn import layers
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("scores", [False, True])
+def test_no_query_sees_a_later_key(dropout, scores):
+    """keras-team/keras#23038: the causal mask went lost with dropout or with scores."""
+    layer = layers.MultiHeadAttention(2, 4, dropout=dropout)
+    x = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+    other = x.copy()
+    other[:, 3:] += 1
+    found = []
+    for sequence in (x, other):
+        y = layer(
+            *(sequence, sequence), use_causal_mask=True, return_attention_scores=scores
+        )
+        found.append(checks.numpy_of(y[0] if scores else y))
+    np.testing.assert_allclose(found[0][:, :3], found[1][:, :3], atol=1e-6)
+    assert np.abs(found[0] - found[1])[:, 3:].min(axis=-1).max() > 1e-3
+    _, maps = layer(
+        *(x, x), use_causal_mask=True, return_attention_scores=True, training=True
+    )
+    assert np.all(np.triu(checks.numpy_of(maps), 1) == 0)
+
+
+def test_gradients_are_finite_where_nothing_is_admitted():
+    """pytorch/pytorch#41508: one padded row made the gradients of all rows NaN."""
+    layer = layers.MultiHeadAttention(2, 4)
+    x = ops.convert_to_tensor(checks.images((2, 5, 8)))
+    mask = np.array([[False] * 5, [True] * 5])
+    layer(x, x)
+    (gradient,) = checks.gradients_of(
+        lambda x: ops.sum(ops.square(layer(x, x, value_mask=mask)))
+    )(x)
+    gradient = checks.numpy_of(gradient)
+    assert np.all(np.isfinite(gradient)) and np.abs(gradient[1]).max() > 1e-6
+
+
+def test_the_loss_is_the_sum_of_its_terms(eagerly):
+    """keras-team/keras-io#983: not so in its table, where terms had other weights."""
+    model = small.compiled("vae")
+    logs = model.fit(small.images(5), batch_size=3, verbose=0).history
+    total = logs["reconstruction"][0] + logs["kl"][0]
+    assert logs["loss"][0] == pytest.approx(total, rel=1e-5)
+    found = model.evaluate(small.images(5), batch_size=3, verbose=0, return_dict=True)
+    total = found["reconstruction"] + found["kl"]
+    assert found["loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_attention_leaves_zero():
+    """taki0112/Self-Attention-GAN-Tensorflow#13: is γ = 0 ever anything else?"""
+    layer = layers.SelfAttention2D()
+    model = keras.Sequential([keras.Input((4, 6, 16)), layer])
+    x = checks.images((3, 4, 6, 16))
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    model.fit(x, x[::-1], verbose=0)
+    assert abs(float(ops.convert_to_numpy(layer.gamma))) > 1e-4
