@@ -72,18 +72,26 @@ def works_or_raises_value_error(function, *args, **kwargs):
         function(*args, **kwargs)
 
 
+def given(made, names):
+    """Values of the arguments of these names, of all that have no default at least."""
+    needed = inspect.signature(made).parameters
+    needed = [n for n in names if needed[n].default is inspect.Parameter.empty]
+    others = [n for n in names if n not in needed]
+    return st.fixed_dictionaries(
+        dict.fromkeys(needed, VALUES), optional=dict.fromkeys(others, VALUES)
+    )
+
+
 def own_arguments(made):
     """The arguments of a constructor, those of Keras left out."""
-    found = inspect.signature(made.__init__).parameters.values()
-    return [p.name for p in found if p.name != "self" and p.kind is not p.VAR_KEYWORD]
+    found = inspect.signature(made).parameters.values()
+    return [p.name for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_arguments_of_layers(layer):
-    names = own_arguments(layer)
-
     @examples(300)
-    @hypothesis.given(st.fixed_dictionaries({}, optional=dict.fromkeys(names, VALUES)))
+    @hypothesis.given(given(layer, own_arguments(layer)))
     def check(arguments):
         works_or_raises_value_error(layer, **arguments)
 

@@ -1,6 +1,6 @@
 """Bad input, refused before any work starts; the same words everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,20 +9,20 @@ from numpy.typing import ArrayLike
 
 def check_integer(name: str, value: Any, least: int) -> int:
     """The value as Python's integer; ValueError unless one of at least `least`."""
-    if not _is_integer(value) or value < least:
+    if not is_integer(value) or value < least:
         raise ValueError(
             f"Expected `{name}` to be an integer >= {least}. Received: {name}={value!r}"
         )
     return int(value)
 
 
-def _is_integer(value):
+def is_integer(value: Any) -> bool:
     """Python's and NumPy's, but no boolean, which to Python is one."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _is_number(value):
-    return _is_integer(value) or isinstance(value, float | np.floating)
+    return is_integer(value) or isinstance(value, float | np.floating)
 
 
 def check_share(name: str, value: float) -> None:
@@ -31,22 +31,29 @@ def check_share(name: str, value: float) -> None:
         raise ValueError(f"Expected {name} in [0, 1). Received: {name}={value!r}")
 
 
-def check_temperature(temperature: float) -> None:
-    """Raises ValueError unless `temperature` is above 0."""
-    if not _is_number(temperature) or not temperature > 0:
-        raise ValueError(
-            f"Expected temperature > 0. Received: temperature={temperature!r}"
-        )
+def check_above_0(name: str, value: float) -> None:
+    """Raises ValueError unless `value` is a finite number above 0."""
+    if not _is_number(value) or not 0 < value < np.inf:
+        raise ValueError(f"Expected {name} > 0. Received: {name}={value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str | None]) -> None:
+    """Raises ValueError unless `value` is one of the choices, words or `None`."""
+    choices = list(choices)
+    if not isinstance(value, str | None) or value not in choices:
+        raise ValueError(f"Expected {name} in {choices}. Received: {name}={value!r}")
 
 
 def check_image_shape(image_shape: Sequence[int], divisor: int) -> None:
     """Raises ValueError unless this is (height, width, channels), sizes divisible."""
-    if len(image_shape) != 3 or any(
-        not _is_integer(size) or size < 1 for size in image_shape
+    if (
+        not isinstance(image_shape, tuple | list)
+        or len(image_shape) != 3
+        or any(not is_integer(size) or size < 1 for size in image_shape)
     ):
         raise ValueError(
             "Expected image_shape=(height, width, channels). "
-            f"Received: image_shape={image_shape}"
+            f"Received: image_shape={image_shape!r}"
         )
     if image_shape[0] % divisor or image_shape[1] % divisor:
         raise ValueError(
@@ -79,9 +86,23 @@ def check_tiled(shape: Sequence[int | None], patch_size: Sequence[int]) -> None:
         )
 
 
+def checked_numbers(name: str, x: ArrayLike) -> np.ndarray:
+    """An array of booleans, integers or real numbers; ValueError for anything else."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        # Half precision of JAX and torch is no kind of NumPy's own.
+        if not np.can_cast(x.dtype, "float32"):
+            raise ValueError(
+                f"Expected {name} as an array of numbers. Received: {name} of type "
+                f"{x.dtype}"
+            )
+        x = x.astype("float32")
+    return x
+
+
 def checked_images(x: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
     """Images as a float32 array; ValueError unless (n, *image_shape) and in [0, 1]."""
-    x = np.asarray(x)
+    x = checked_numbers("images", x)
     if x.dtype == "uint8" and x.max(initial=0) > 1:
         raise ValueError(
             "Expected pixels in [0, 1]. Received: bytes from 0 to "

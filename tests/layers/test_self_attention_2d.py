@@ -479,7 +479,7 @@ def test_kernels_learn_only_when_gamma_is_not_zero():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"variant": "x"}, r"Expected one of \['article', 'biggan', 'paper'\].*'x'"),
+        ({"variant": "x"}, r"variant in \['biggan', 'paper', 'article'\].*'x'"),
         ({"key_ratio": 0}, "`key_ratio`.*integer >= 1.*key_ratio=0"),
         ({"pool_size": 1.5}, r"`pool_size`.*pool_size=1\.5"),
         ({"variant": "article", "value_ratio": 2}, "Expected value_ratio=1.*2"),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfattn._checks import check_integer
+from tfattn._checks import check_integer, checked_numbers
 
 
 class Estimate(NamedTuple):
@@ -63,7 +63,7 @@ def mean_estimate(values: ArrayLike) -> Estimate:
     Raises:
         ValueError: If there are fewer than two values, or one is not finite.
     """
-    values = np.asarray(values, dtype="float64")
+    values = checked_numbers("values", values).astype("float64")
     if values.ndim != 1 or len(values) < 2 or not np.all(np.isfinite(values)):
         raise ValueError(
             "Expected at least two finite values in one dimension. Received: "
@@ -102,7 +102,7 @@ def bootstrap_estimate(
         ValueError: If there are fewer than two values or groups, or one value is not
             finite.
     """
-    values = np.asarray(values, dtype="float64")
+    values = checked_numbers("values", values).astype("float64")
     groups = np.arange(len(values)) if groups is None else np.asarray(groups)
     if values.shape != groups.shape or not np.all(np.isfinite(values)):
         raise ValueError(
@@ -166,7 +166,7 @@ def active_units(posterior_means: ArrayLike, threshold: float = 0.01) -> int:
     Raises:
         ValueError: If the array does not have two dimensions.
     """
-    posterior_means = np.asarray(posterior_means)
+    posterior_means = checked_numbers("posterior_means", posterior_means)
     if posterior_means.ndim != 2:
         raise ValueError(
             "Expected posterior means of shape (n, latent_dim). Received: shape "
@@ -362,8 +362,8 @@ def _squared_distances(points, centers):
 
 def _checked_features(real, generated, least):
     """Both as float64; ValueError unless (n, d), (m, d), finite, n and m >= least."""
-    real = np.asarray(real, dtype="float64")
-    generated = np.asarray(generated, dtype="float64")
+    real = checked_numbers("real", real).astype("float64")
+    generated = checked_numbers("generated", generated).astype("float64")
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise ValueError(
             "Expected real and generated features of shapes (n, d) and (m, d). "

@@ -21,10 +21,11 @@ class _Control2D(keras.layers.Layer):
         self.spectral_norm = spectral_norm
 
     def build(self, input_shape: Shape) -> None:
-        if len(input_shape) != 4:
+        if len(input_shape) != 4 or not input_shape[-1]:
             raise ValueError(
                 f"{type(self).__name__} expects a 4-dimensional input (batch, height, "
-                f"width, channels). Received: input_shape={tuple(input_shape)}"
+                "width, channels), the channels known. Received: "
+                f"input_shape={tuple(input_shape)}"
             )
         channels = input_shape[-1]
         hidden = max(1, 5 * channels // 8)

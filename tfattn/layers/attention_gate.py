@@ -67,10 +67,11 @@ class AttentionGate(layers.Layer):
         self.gate = layers.Conv2D(1, activation="sigmoid", name="gate", **shared)
 
     def build(self, input_shape: Shape) -> None:
-        if len(input_shape) != 4:
+        if len(input_shape) != 4 or not input_shape[-1]:
             raise ValueError(
                 "AttentionGate expects a 4-dimensional input (batch, height, width, "
-                f"channels). Received: input_shape={tuple(input_shape)}"
+                "channels), the channels known. Received: "
+                f"input_shape={tuple(input_shape)}"
             )
         if self.hidden:
             self.hidden.build(input_shape)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfattn._checks import is_integer
 from tfattn._typing import Shape, Tensor
 from tfattn.ops import masked_softmax
 
@@ -58,15 +59,17 @@ class AttentionModule(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        axes = (axis,) if isinstance(axis, int) else tuple(axis)
-        if not axes or not all(
-            isinstance(a, int) and not isinstance(a, bool) for a in axes
-        ):
+        axes: tuple[Any, ...] = (
+            tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+        )
+        if not axes or not all(map(is_integer, axes)):
             raise ValueError(
                 "Expected `axis` to be an integer or a tuple of integers. "
                 f"Received: axis={axis!r}"
             )
-        self.axis = axis if isinstance(axis, int) else axes
+        numbers = tuple(int(a) for a in axes)
+        several = isinstance(axis, tuple | list)
+        self.axis: int | tuple[int, ...] = numbers if several else numbers[0]
         self.weight_initializer = keras.initializers.get(weight_initializer)
         self.supports_masking = True
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from tfattn._checks import check_above_0, check_share
 from tfattn._typing import Shape, Tensor
 
 
@@ -45,6 +46,8 @@ class ConditionalBatchNormalization(layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_above_0("epsilon", epsilon)
+        check_share("momentum", momentum)
         self.shift_initializer = keras.initializers.get(shift_initializer)
         # Its dtype is ours: a policy given to this layer must reach its parts.
         self.norm = layers.BatchNormalization(

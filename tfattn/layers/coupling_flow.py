@@ -51,8 +51,8 @@ class CouplingFlow(keras.layers.Layer):
         self.networks = []
 
     def build(self, z_shape: Shape, condition_shape: Shape | None = None) -> None:
-        size = z_shape[-1]
-        if size < 2:
+        size = z_shape[-1] if len(z_shape) == 2 else None
+        if size is None or size < 2:
             raise ValueError(
                 "CouplingFlow divides its vectors in two and expects at least 2 "
                 f"entries. Received: z_shape={tuple(z_shape)}"

@@ -20,6 +20,13 @@ class DepthToSpace(keras.layers.Layer):
         Tensor (batch, 2·h, 2·w, c).
     """
 
+    def build(self, input_shape: Shape) -> None:
+        if len(input_shape) != 4 or None in input_shape[1:] or input_shape[3] % 4:
+            raise ValueError(
+                "Expected (batch, h, w, 4·c), all known but the batch. Received: "
+                f"input_shape={tuple(input_shape)}"
+            )
+
     def call(self, x: Tensor) -> Tensor:
         _, h, w, c = x.shape
         x = ops.reshape(x, (-1, h, w, 2, 2, c // 4))

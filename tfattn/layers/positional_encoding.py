@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfattn._checks import check_choice
 from tfattn._typing import Shape, Tensor
 
 
@@ -42,10 +43,7 @@ class PositionalEncoding(keras.layers.Layer):
         self, kind: Literal["learned", "sinusoidal"] = "learned", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if kind not in ("learned", "sinusoidal"):
-            raise ValueError(
-                f"Expected kind in ['learned', 'sinusoidal']. Received: kind={kind!r}"
-            )
+        check_choice("kind", kind, ["learned", "sinusoidal"])
         self.kind = kind
         self.supports_masking = True
 

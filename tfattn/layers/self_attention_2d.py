@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import keras
 from keras import ops
 
-from tfattn._checks import check_integer
+from tfattn._checks import check_choice, check_integer
 from tfattn._typing import Shape, Tensor
 from tfattn.layers.spectral_layers import SpectralDense
 from tfattn.ops import attention, chunked_attention
@@ -124,11 +124,7 @@ class SelfAttention2D(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if variant not in VARIANTS:
-            raise ValueError(
-                "Invalid value for argument `variant`. Expected one of "
-                f"{sorted(VARIANTS)}. Received: variant={variant!r}"
-            )
+        check_choice("variant", variant, VARIANTS)
         default = VARIANTS[variant]
         self.variant = variant
         if value_ratio is None:
@@ -138,7 +134,8 @@ class SelfAttention2D(keras.layers.Layer):
         self.key_ratio = check_integer("key_ratio", key_ratio, least=1)
         self.value_ratio = check_integer("value_ratio", value_ratio, least=1)
         self.pool_size = check_integer("pool_size", pool_size, least=1)
-        if chunk_size not in (None, "auto"):
+        is_auto = isinstance(chunk_size, str) and chunk_size == "auto"
+        if chunk_size is not None and not is_auto:
             chunk_size = check_integer("chunk_size", chunk_size, least=1)
         self.use_bias = default.use_bias if use_bias is None else use_bias
         self.spectral_norm = (
@@ -146,18 +143,14 @@ class SelfAttention2D(keras.layers.Layer):
         )
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.chunk_size: int | Literal["auto"] | None = chunk_size
+        formats = [None, "channels_last", "channels_first"]
+        check_choice("data_format", data_format, formats)
         self.data_format = data_format or keras.config.image_data_format()
         if not default.has_output_kernel and self.value_ratio != 1:
             raise ValueError(
                 f"Variant {variant!r} has no output kernel, so its value must keep "
                 "all channels. Expected value_ratio=1. "
                 f"Received: value_ratio={value_ratio!r}"
-            )
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(
-                "Invalid value for argument `data_format`. Expected one of "
-                "['channels_first', 'channels_last']. "
-                f"Received: data_format={data_format!r}"
             )
 
     def build(self, input_shape: Shape) -> None:

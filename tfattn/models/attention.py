@@ -64,11 +64,3 @@ def gammas(names: Mapping[keras.Model, str]) -> dict[str, float]:
         for name, layer in found.items()
         if hasattr(layer, "gamma")
     }
-
-
-def check_attention(attention: str | None, kinds: Sequence[str | None]) -> None:
-    """Raises ValueError unless a model has this kind of attention."""
-    if attention not in kinds:
-        raise ValueError(
-            f"Expected attention in {list(kinds)}. Received: attention={attention!r}"
-        )

@@ -13,6 +13,7 @@ from tfattn._checks import (
     check_integer,
     checked_images,
     checked_labels,
+    checked_numbers,
 )
 from tfattn._typing import Tensor
 from tfattn.models.exporting import ExportableModel, ExportedFunction, tensor_input
@@ -73,7 +74,8 @@ class ImageModel(DataModel, ExportableModel):
         x = checked_images(x, self.image_shape)
         y = self._checked_condition(y, len(x))
         if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight, "float32")
+            sample_weight = checked_numbers("sample_weight", sample_weight)
+            sample_weight = sample_weight.astype("float32")
             if sample_weight.shape != (len(x),):
                 raise ValueError(
                     f"Expected sample_weight of shape ({len(x)},). "

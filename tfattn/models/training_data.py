@@ -23,6 +23,11 @@ class DataModel(keras.Model):
     Arrays and the first batch of a data set are checked before the work starts.
     `sample_weight` (n,) weights the loss of each image.
 
+    A model made and compiled in the scope of a `tf.distribute.MirroredStrategy` trains
+    as on one device, to rounding, also where the last batch is uneven; each replica
+    must have an image of it. Keras's own dropout and shifts of images are alike in all
+    replicas.
+
     A subclass defines `_checked(x, y, sample_weight)`, which returns arrays as they are
     trained on, or raises `ValueError`.
     """

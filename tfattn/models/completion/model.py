@@ -8,9 +8,10 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from tfattn._checks import (
+    check_above_0,
+    check_choice,
     check_integer,
     check_share,
-    check_temperature,
     checked_images,
     checked_partly_visible,
 )
@@ -20,7 +21,7 @@ from tfattn.densities import (
     gaussian_log_density,
     gaussian_sample,
 )
-from tfattn.models.attention import attention_map, check_attention, gammas
+from tfattn.models.attention import attention_map, gammas
 from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.completion.adversarial import AdversarialCompletion, composite
@@ -137,18 +138,14 @@ class CompletionVAE(AdversarialCompletion):
         width = check_integer("width", width, least=8)
         if width % 2:
             raise ValueError(f"Expected `width` to be even. Received: width={width}")
-        check_attention(attention, self.ATTENTIONS)
+        check_choice("attention", attention, self.ATTENTIONS)
         if adversarial and any(size % 4 for size in self.image_shape[:2]):
             raise ValueError(
                 "The discriminator expects height and width divisible by 4. "
                 f"Received: image_shape={self.image_shape}"
             )
         check_share("dropout", dropout)
-        if not adversarial_weight > 0:
-            raise ValueError(
-                "Expected adversarial_weight > 0. "
-                f"Received: adversarial_weight={adversarial_weight!r}"
-            )
+        check_above_0("adversarial_weight", adversarial_weight)
         # Half precision would round the grey levels.
         self.autocast = False
         self.latent_dim = latent_dim
@@ -296,7 +293,7 @@ class CompletionVAE(AdversarialCompletion):
                 hidden.
         """
         num_samples = check_integer("num_samples", num_samples, least=1)
-        check_temperature(temperature)
+        check_above_0("temperature", temperature)
         images, visible = self._checked_pair(images, visible)
         noise = temperature * keras.random.normal(
             (len(images), num_samples, self.latent_dim), seed=seed

@@ -7,10 +7,16 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from tfattn._checks import check_integer, check_share, check_temperature, checked_images
+from tfattn._checks import (
+    check_above_0,
+    check_choice,
+    check_integer,
+    check_share,
+    checked_images,
+)
 from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel, loss_cotangent
-from tfattn.models.attention import attention_map, check_attention, gammas
+from tfattn.models.attention import attention_map, gammas
 from tfattn.models.exporting import tensor_input
 from tfattn.models.gan.networks import build_discriminator, build_generator
 from tfattn.models.replicas import drawn
@@ -85,7 +91,7 @@ class SelfAttentionGAN(AdversarialModel):
         super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
         latent_dim = check_integer("latent_dim", latent_dim, least=1)
         width = check_integer("width", width, least=8)
-        check_attention(attention, self.ATTENTIONS)
+        check_choice("attention", attention, self.ATTENTIONS)
         check_share("ema_decay", ema_decay)
         self.latent_dim = latent_dim
         self.attention = attention
@@ -205,7 +211,7 @@ class SelfAttentionGAN(AdversarialModel):
     ) -> np.ndarray:
         """Samples n latents from N(0, temperature²·I): NumPy array (n, latent_dim)."""
         n = check_integer("n", n, least=1)
-        check_temperature(temperature)
+        check_above_0("temperature", temperature)
         latents = keras.random.normal((n, self.latent_dim), seed=seed)
         return ops.convert_to_numpy(temperature * latents)
 

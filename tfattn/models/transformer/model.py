@@ -9,8 +9,9 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from tfattn._checks import (
+    check_above_0,
+    check_choice,
     check_integer,
-    check_temperature,
     checked_images,
     checked_visible,
 )
@@ -313,7 +314,7 @@ class ImageTransformer(GenerativeModel):
         self, n, condition, given, temperature, seed, use_cache, batch_size
     ):
         """Images (n, h, w, c); `given` is empty, or what `draw_tokens` takes."""
-        check_temperature(temperature)
+        check_above_0("temperature", temperature)
         # One uniform number for each token, whichever way its logits are computed.
         uniform = ops.convert_to_numpy(
             keras.random.uniform((n, self.tokens.num_tokens), seed=seed)
@@ -334,7 +335,8 @@ class ImageTransformer(GenerativeModel):
         text_encoder = self.network.text_encoder
         if text_encoder is None:
             return super()._checked_condition(condition, n)
-        if condition is None or isinstance(condition, str) or len(condition) != n:
+        is_list = hasattr(condition, "__len__") and not isinstance(condition, str)
+        if not is_list or len(condition) != n:
             raise ValueError(
                 f"Expected {n} texts as the condition. Received: {condition!r:.60}"
             )
@@ -419,11 +421,7 @@ def _stacked(maps):
 
 def _check_condition(condition, num_classes, vocabulary, max_words):
     """ValueError unless the condition and its arguments go together."""
-    if condition not in CONDITIONS:
-        raise ValueError(
-            f"Expected condition in {list(CONDITIONS)}. Received: "
-            f"condition={condition!r}"
-        )
+    check_choice("condition", condition, CONDITIONS)
     given = {
         "num_classes": num_classes,
         "vocabulary": vocabulary,

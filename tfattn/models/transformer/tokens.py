@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from keras import ops
 
-from tfattn._checks import check_integer, check_patch_size, check_tiled
+from tfattn._checks import check_choice, check_integer, check_patch_size, check_tiled
 from tfattn._typing import Tensor
 from tfattn.layers import images_to_patches, patches_to_images
 
@@ -63,10 +63,7 @@ class ImageTokens:
                 f"Expected at most {MOST_VALUES} values of a token. Received: {levels} "
                 f"levels and {num_pixels} pixels, {levels}^{num_pixels} values"
             )
-        if order not in ORDERS:
-            raise ValueError(
-                f"Expected order in {list(ORDERS)}. Received: order={order!r}"
-            )
+        check_choice("order", order, ORDERS)
         self.grid = (h // patch_h, w // patch_w, c)
         self.num_tokens = int(np.prod(self.grid))
         self.order = _places(*self.grid, order)

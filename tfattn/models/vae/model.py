@@ -8,8 +8,9 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from tfattn._checks import (
+    check_above_0,
+    check_choice,
     check_integer,
-    check_temperature,
     checked_binary_images,
     checked_images,
 )
@@ -20,7 +21,7 @@ from tfattn.densities import (
     gaussian_sample,
 )
 from tfattn.layers import CouplingFlow
-from tfattn.models.attention import attention_layer, check_attention
+from tfattn.models.attention import attention_layer
 from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
@@ -114,7 +115,7 @@ class AttentionVAE(GenerativeModel):
             raise ValueError(
                 f"Expected `width` to be divisible by 4. Received: width={width}"
             )
-        check_attention(attention, self.ATTENTIONS)
+        check_choice("attention", attention, self.ATTENTIONS)
         if entropy_weight and attention != "self":
             raise ValueError(
                 'Only attention="self" has a map whose entropy can be weighted. '
@@ -261,7 +262,7 @@ class AttentionVAE(GenerativeModel):
             seed: Integer; the same seed gives the same latents.
         """
         n = check_integer("n", n, least=1)
-        check_temperature(temperature)
+        check_above_0("temperature", temperature)
         noise = keras.random.normal((n, self.latent_dim), seed=seed)
         return self.prior.inverse(temperature * noise, *self._condition(condition, n))
 
