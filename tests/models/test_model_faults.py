@@ -106,6 +106,32 @@ def test_frozen_parts_stay_frozen_in_a_file(name, part, tmp_path, eagerly):
     assert len(thawed.trainable_variables) > count
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("name", ["vae", "gan_by_class", "transformer_by_class"])
+def test_quantized_and_lora_models_stay_so_in_a_file(name, tmp_path):
+    model = small.MAKERS[name]()
+    model.quantize("int8")
+    dense = [x for x in model._flatten_layers() if hasattr(x, "enable_lora")]
+    dense[0].enable_lora(2)
+    dense[0].lora_kernel_b.assign(dense[0].lora_kernel_b + 0.1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one, other in zip(
+        model._flatten_layers(), loaded._flatten_layers(), strict=True
+    ):
+        for state in ("quantization_mode", "lora_enabled", "lora_rank"):
+            assert getattr(one, state, None) == getattr(other, state, None), one.path
+    # In the file LoRA is part of the kernel, which is rounded to int8 again.
+    y = small.condition(name)
+    if name == "transformer_by_class":
+        found = [m.log_likelihood(small.images(), y) for m in (model, loaded)]
+        np.testing.assert_allclose(*found, rtol=0.02)
+    else:
+        found = [m.generate(6, y, seed=1) for m in (model, loaded)]
+        np.testing.assert_allclose(*found, atol=0.02)
+
+
 def test_the_average_of_a_gan_needs_no_freezing():
     model = small.MAKERS["gan_by_class"]()
     assert "frozen" not in model.get_config()

@@ -128,16 +128,37 @@ class ImageModel(DataModel, ExportableModel):
             "num_classes": self.num_classes,
             "seed": self.seed,
         }
-        frozen = [i for i, layer in enumerate(self._parts()) if not layer.trainable]
-        return {**config, "frozen": frozen} if frozen else config
+        layers = [*self._flatten_layers(include_self=False)]
+        changes = {
+            "frozen": [i for i, x in enumerate(self._parts()) if not x.trainable],
+            "quantized": [
+                [i, x.quantization_mode]
+                for i, x in enumerate(layers)
+                if getattr(x, "quantization_mode", None)
+            ],
+            "lora": [
+                [i, x.lora_rank]
+                for i, x in enumerate(layers)
+                if getattr(x, "lora_enabled", False)
+            ],
+        }
+        return config | {name: found for name, found in changes.items() if found}
 
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> "ImageModel":
+        config = dict(config)
+        frozen, quantized, lora = (
+            config.pop(name, []) for name in ("frozen", "quantized", "lora")
+        )
+        model = cls(**config)
+        layers = [*model._flatten_layers(include_self=False)]
+        for index, mode in quantized:
+            layers[index].quantize(mode)
+        for index, rank in lora:
+            layers[index].enable_lora(rank)
         # Set before `compile`, which makes the optimizer's variables.
-        frozen = config.get("frozen", [])
-        model = cls(**{k: v for k, v in config.items() if k != "frozen"})
         parts = model._parts()
         for index in frozen:
             parts[index].trainable = False
