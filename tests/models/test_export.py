@@ -95,8 +95,8 @@ def run_litert(path, inputs):
     ("format", "run", "ending"),
     [
         ("tf_saved_model", run_saved_model, ""),
-        pytest.param("onnx", run_onnx, ".onnx", marks=pytest.mark.ci),
-        pytest.param("litert", run_litert, ".tflite", marks=pytest.mark.ci),
+        pytest.param("onnx", run_onnx, ".onnx", marks=on_tensorflow),
+        pytest.param("litert", run_litert, ".tflite", marks=on_tensorflow),
     ],
 )
 @pytest.mark.parametrize(("name", "function"), CASES)

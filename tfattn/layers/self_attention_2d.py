@@ -80,6 +80,7 @@ class SelfAttention2D(keras.layers.Layer):
             at the same time, see `tfattn.ops.chunked_attention`: same output and
             gradients, but memory linear in n and m. `None` builds the whole map;
             `"auto"` does so where it is known to be small, and else picks a number.
+            Exported to LiteRT, the loop over chunks needs TensorFlow's Select ops.
         data_format: `"channels_last"` or `"channels_first"`; `None` takes
             `keras.config.image_data_format()`.
 
