@@ -164,7 +164,7 @@ ARRAYS = st.sampled_from(
 def test_data_of_models(name):
     model = small.compiled(name)
 
-    @examples(400)
+    @examples(520)
     @hypothesis.given(ARRAYS | VALUES, ARRAYS | VALUES, ARRAYS | VALUES | st.none())
     def check(x, y, sample_weight):
         works_or_raises_value_error(model._way_in, x, y, sample_weight)
