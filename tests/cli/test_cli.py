@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -398,14 +397,15 @@ def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
     options = ["--data", "digits", "--adversarial", "--gate", "--epochs", "2", "--out"]
     arguments = ["train", "completion", *options]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-
-    def copied(system, model, epoch):
-        if epoch == 1:  # the folder as it is when the training is interrupted here
-            shutil.copytree(whole, resumed)
-
-    monkeypatch.setattr(system, "epoch_figure", copied)
     cli.main([*arguments, str(whole)])
-    assert len(history(resumed)) == 1
+
+    def interrupted(system, model, epoch):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(system, "epoch_figure", interrupted)
+        with pytest.raises(SystemExit, match="--resume goes on"):
+            cli.main([*arguments, str(resumed)])
     cli.main([*arguments, str(resumed), "--resume"])
     assert "discriminator_loss" in history(whole)[0]
     for one, other in zip(history(whole), history(resumed), strict=True):

@@ -54,10 +54,6 @@ OTHERS = {
     "position gate": (PositionGate2D, {}, [MAP]),
     "flow": (CouplingFlow, {"num_layers": 2, "units": 11}, [(2, 7)]),
 }
-if keras.backend.backend() != "tensorflow":
-    # One of a kind: JAX compiles every operation for each shape.
-    PLAIN = {"heads": PLAIN["heads"]}
-    SPECTRAL = {"self, normalised": SPECTRAL["self, normalised"]}
 COMPOSED = {**PLAIN, **SPECTRAL, **OTHERS}
 
 

@@ -11,12 +11,14 @@ from conftest import on_tensorflow
 pytestmark = pytest.mark.backend
 
 BACKEND = keras.backend.backend()
-TRAINABLE = ["gan_by_class", "transformer_by_text", "completion_by_mask"]
-if BACKEND == "tensorflow":  # JAX compiles every step for long
-    TRAINABLE += ["vae", "completion_adversarial", "classifier"]
+TRAINABLE = list(small.MAKERS)
+if BACKEND != "tensorflow":
+    # One of each kind: JAX compiles every step for long.
+    TRAINABLE = ["vae", "gan_by_class", "transformer_by_text", "completion_by_mask"]
 if BACKEND == "torch":
     TRAINABLE.remove("gan_by_class")
-SLOW = ("completion_adversarial", "vae", "transformer_by_text")
+# Without being asked for, one of each way to take a step.
+QUICK = ("gan_by_class", "completion_by_mask", "classifier")
 MEASURABLE = [name for name in TRAINABLE if name != "gan_by_class"]
 
 
@@ -24,7 +26,7 @@ def models(*without, of=TRAINABLE):
     """Parametrizes a test by the kinds of models, the slowest on request."""
     names = [name for name in of if name not in without]
     params = [
-        pytest.param(name, marks=pytest.mark.ci if name in SLOW else ())
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.ci)
         for name in names
     ]
     return pytest.mark.parametrize("name", params)

@@ -17,7 +17,7 @@ from tfattn._checks import (
 )
 from tfattn._typing import Tensor
 from tfattn.models.exporting import ExportableModel, ExportedFunction, tensor_input
-from tfattn.models.replicas import drawn
+from tfattn.models.replicas import drawn, num_replicas, replica_loss
 from tfattn.models.training_data import DataModel
 
 
@@ -98,6 +98,24 @@ class ImageModel(DataModel, ExportableModel):
         if self.num_classes is None:
             return "no condition, because the model has no classes"
         return f"the class of each image, 0 to {self.num_classes - 1}, as the condition"
+
+    # --- the loss -------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        n = ops.shape(keras.tree.flatten(y_pred)[0])[0]
+        return replica_loss(self._mean_loss(y, y_pred, sample_weight), n)
+
+    def _mean_loss(self, y, outputs, sample_weight=None):
+        """Of the images of this replica, the loss that `compile` was given."""
+        # Keras has divided it by the number of replicas.
+        return num_replicas() * super().compute_loss(None, y, outputs, sample_weight)
 
     # --- export and files -----------------------------------------------------
 

@@ -4,13 +4,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 from numpy.typing import ArrayLike
 
 from tfattn._checks import check_integer, checked_images
 from tfattn._typing import Tensor
 from tfattn.models.base import ImageModel, binary_draw
-from tfattn.models.replicas import num_replicas, replica_loss
 from tfattn.models.training_data import is_data_set
 
 MAX_SHIFT = 2  # pixels
@@ -120,18 +119,6 @@ class ImageClassifier(ImageModel):
             x = binary_draw(x, self.pixel_seed)
         features = self.backbone(x, training=training)
         return self.head(self.dropout(features, training=training))
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Tensor | None = None,
-        training: bool = True,
-    ) -> Tensor:
-        # Keras has divided it by the number of replicas.
-        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        return replica_loss(num_replicas() * loss, ops.shape(y_pred)[0])
 
     def _inputs(self, x):
         # Images without their classes, which `fit` would ask for.

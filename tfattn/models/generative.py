@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from tfattn._typing import Tensor
 from tfattn.models.base import ImageModel
 from tfattn.models.exporting import ExportedFunction, tensor_input
-from tfattn.models.replicas import replica_loss
 
 
 class GenerativeModel(ImageModel):
@@ -83,18 +82,7 @@ class GenerativeModel(ImageModel):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Tensor | None = None,
-        training: bool = True,
-    ) -> Tensor:
-        mean = self._mean_loss(y_pred, sample_weight)
-        return replica_loss(mean, ops.shape(y_pred["images"])[0])
-
-    def _mean_loss(self, outputs, sample_weight=None):
+    def _mean_loss(self, y, outputs, sample_weight=None):
         terms = [outputs[name] for name in self.LOSS_TERMS]
         for tracker, term in zip(self.trackers, terms, strict=False):
             tracker.update_state(term, sample_weight)

@@ -243,9 +243,12 @@ def test_every_weight_learns(kind, gate):
 
 
 @pytest.mark.ci
-def test_fit_learns():
+@pytest.mark.parametrize("kind", ["self", "uniform"])
+def test_fit_learns(kind):
     """Two images: what is hidden follows from what is visible."""
-    model = CompletionVAE((8, 12, 1), latent_dim=2, width=8, dropout=0.0)
+    model = CompletionVAE(
+        (8, 12, 1), latent_dim=2, width=8, attention=kind, dropout=0.0
+    )
     model.compile(keras.optimizers.Adam(1e-2))
     x = images(2, (8, 12, 1))
     model.fit(np.repeat(x, 128, axis=0), epochs=10, batch_size=32, verbose=0)
@@ -434,7 +437,8 @@ def test_scaled_losses_give_the_same_adversarial_step(eagerly):
 @on_tensorflow
 @pytest.mark.parametrize("dtype_policy", ["mixed_float16"], indirect=True)
 def test_adversarial_training_in_float16_scales_both_losses(dtype_policy, eagerly):
-    model = adversarial()
+    model = small(**ADVERSARIAL)
+    model.compile()
     for optimizer in (model.optimizer.generator, model.optimizer.discriminator):
         assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     model.fit(images(4, ADVERSARIAL["image_shape"]), batch_size=4, verbose=0)

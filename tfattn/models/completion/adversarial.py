@@ -46,7 +46,7 @@ class AdversarialCompletion(AdversarialModel):
             scores = self.discriminator([composite(x, visible, means)])
             generator_loss = self.generator_loss(scores)
             generator_tracker.update_state(generator_loss)
-            bound_loss = self._mean_loss(terms)
+            bound_loss = self._mean_loss(None, terms)
             return bound_loss + self.adversarial_weight * generator_loss
 
         self.descend(
