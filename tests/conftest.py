@@ -1,5 +1,6 @@
 """Settings shared by all tests, the notebooks' kernels included."""
 
+import gc
 import os
 
 import pytest
@@ -11,13 +12,17 @@ ON_REQUEST = ("network", "peer", "ci")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
 # XLA's programs run once or twice here: optimising them takes longer than they do.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
-)
-# The tensors are small: the threads of torch would wait for each other.
-if os.environ.get("KERAS_BACKEND") == "torch":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+flags = [
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_multi_thread_eigen=false",
+]
+if os.environ.get("KERAS_BACKEND") == "jax":  # which compiles each operation by itself
+    flags.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(flags))
+# The tensors are small, and each processor has its tests: threads would only wait.
+for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
 # Notebooks would download data sets otherwise.
 os.environ.setdefault("TFATTN_OFFLINE", "1")
 # Keras is imported late: the process that hands out the tests starts without it.
@@ -39,6 +44,11 @@ def pytest_collection_modifyitems(config, items):
         # Notebooks that use another data set where one is not available.
         if item.path.suffix == ".ipynb" and "fallback=" in item.path.read_text():
             item.add_marker(pytest.mark.real_data)
+
+
+def pytest_collection_finish():
+    """Collecting garbage, as Keras does for each quantized layer, leaves modules out."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
