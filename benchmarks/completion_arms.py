@@ -75,7 +75,8 @@ def train_one(arguments):
         mixed_precision=True,
     )
     with tempfile.TemporaryDirectory() as folder:
-        system.fit(model, dataset, Path(folder), arguments.epochs, arguments.seed)
+        batches = system.batches(model, dataset, arguments.seed)
+        system.fit(model, runs.RunFolder(folder, batches), arguments.epochs)
     x = dataset.x_test
     content = {
         "protocol": completion.protocol(dataset, model, x),

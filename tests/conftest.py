@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """Collecting garbage, as Keras does for each quantized layer, leaves modules out."""
+    """Keras collects garbage for each quantized layer: leaves the modules out."""
     gc.freeze()
 
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import io
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from tfattn.cli import main as cli
 from tfattn.cli.systems import SYSTEMS, binary, completion, gan, transformer
 from tfattn.data import masks, pictures
 from tfattn.models import load_pretrained
+from tfattn.training import runs
 
 pytestmark = on_tensorflow
 
@@ -151,7 +153,7 @@ def test_killed_training_resumes_to_the_same_result(run, tmp_path):
     folder = tmp_path / "killed"
     arguments = ("train", "vae", "--data", "digits", "--epochs", 2, "--out", folder)
     process = start(*arguments)
-    while not (folder / "checkpoint.weights.h5").exists():
+    while not (folder / "checkpoint.keras").exists():
         assert process.poll() is None
         time.sleep(0.1)
     time.sleep(0.5)  # into the second epoch
@@ -162,8 +164,10 @@ def test_killed_training_resumes_to_the_same_result(run, tmp_path):
     again = [str(argument) for argument in arguments]
     with pytest.raises(SystemExit, match="already holds a run"):
         cli.main(again)
-    with pytest.raises(SystemExit, match="'epochs': 2"):
-        cli.main([*again, "--resume", "--epochs", "4"])
+    with pytest.raises(SystemExit, match=r"epochs was 2, is 1$"):
+        cli.main([*again, "--resume", "--epochs", "1"])
+    with pytest.raises(SystemExit, match="attention was 'self', is 'module'"):
+        cli.main([*again, "--resume", "--attention", "module"])
 
     code, out, err = finish(start(*arguments, "--resume"))
     assert code == 0, err
@@ -451,7 +455,8 @@ def test_complete(face, capsys):
         (["missing.png"], "picture file.*missing.png"),
         (["FACE", "--mask", "all"], "Expected --mask to be one of"),
         (["FACE", "--mask", "WHITE"], "all white"),
-        (["FACE", "--num-samples", "0"], "num_samples=0"),
+        (["FACE", "--num-samples", "0"], "--num-samples=0"),
+        (["."], r"Expected a picture file. Received: \.$"),
         (["FACE", "--run", "nothing"], "finished run"),
     ],
 )
@@ -463,6 +468,56 @@ def test_complete_refuses(arguments, words, face, tmp_path):
     with pytest.raises(SystemExit, match=words):
         cli.main(["complete", *arguments, "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
+
+
+# Without "×", and without the name of the file.
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "cp1252"])
+def test_every_terminal_gets_its_words(encoding, face, tmp_path, monkeypatch):
+    picture = tmp_path / "脸 é.png"
+    picture.write_bytes(face.read_bytes())
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    cli.main(["complete", str(picture), "--num-samples", "1"])
+    terminal.flush()
+    words = terminal.buffer.getvalue().decode(encoding)
+    assert "pixels, RGB" in words and "mask: lower_half" in words
+    assert (tmp_path / "脸 é_completed" / "01.png").exists()
+
+
+def test_only_a_training_goes_on(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load_run", interrupted)
+    monkeypatch.setattr(data, "load", interrupted)
+    with pytest.raises(SystemExit, match=r"interrupted; the same .* with --resume"):
+        cli.main(["train", "vae"])
+    for command in ("evaluate", "sample"):
+        with pytest.raises(SystemExit, match=r"interrupted$"):
+            cli.main([command, "run"])
+
+
+def test_a_run_knows_its_arguments_and_its_versions(tmp_path, capsys):
+    run = tmp_path / "run"
+    config = {"system": "vae", "epochs": 4, "seed": 0, "versions": {"keras": "3.12"}}
+    cli.check_run(run, config, False)
+    with pytest.raises(ValueError, match="Expected a run to resume"):
+        cli.check_run(run, config, True)
+    run.mkdir()
+    runs.write_json(run / "config.json", config)
+    cli.check_run(run, config, True)
+    cli.check_run(run, {**config, "epochs": 5}, True)
+    assert capsys.readouterr().out == ""
+    cli.check_run(run, {**config, "versions": {"keras": "3.13"}}, True)
+    assert "keras was '3.12', is '3.13'" in capsys.readouterr().out
+    for name, value in (("epochs", 3), ("seed", 1), ("another", 2)):
+        with pytest.raises(ValueError, match=f"Different: {name} was"):
+            cli.check_run(run, {**config, name: value}, True)
+    with pytest.raises(ValueError, match="already holds a run"):
+        cli.check_run(run, config, False)
+    (run / "config.json").write_text("")
+    with pytest.raises(ValueError, match="damaged"):
+        cli.check_run(run, config, True)
 
 
 @pytest.mark.slow
@@ -522,17 +577,30 @@ def test_default_data_set_is_the_first_one_offered():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "vae", "--epochs", "0"], "--epochs >= 1"),
+        (["train", "vae", "--epochs", "0"], "`--epochs` to be an integer >= 1"),
         (["train", "vae", "--data", "faces"], "divisible by 4"),
-        (["train", "gan", "--data", "digits", "--epochs", "-1"], "--epochs >= 1"),
+        (["train", "gan", "--data", "digits", "--epochs", "-1"], "--epochs=-1"),
         (["train", "vae", "--data", "digits", "--resume"], "run to resume"),
         (["evaluate", "nothing"], "finished run with model.keras in nothing"),
         (["sample", "nothing"], "finished run"),
-        (["sample", "nothing", "--num-images", "0"], "--num-images >= 1"),
+        (["sample", "nothing", "--num-images", "0"], "--num-images=0"),
+        (["sample", "nothing", "--out", "file/a.png"], "Expected a folder.*file"),
+        (
+            ["sample", "nothing", "--out", "."],
+            r"a file to write.*: \., a folder",
+        ),
+        (["evaluate", "nothing", "--num-samples", "0"], "--num-samples=0"),
+        (["evaluate", "nothing", "--subset-size", "1"], "--subset-size=1"),
+        (["evaluate", "nothing", "--subset-size", "-290"], "--subset-size=-290"),
+        (["evaluate", "nothing", "--subset-num-samples", "0"], "num-samples=0"),
+        (["train", "vae", "--data", "digits", "--out", "file"], r"exists: 'file'$"),
+        (["train", "vae", "--data", "digits", "--out", "file/run"], "Not a directory"),
     ],
 )
 def test_bad_arguments(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match=words):
         cli.main(arguments)
-    assert not (tmp_path / "runs").exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"file"}
+    assert (tmp_path / "file").read_bytes() == b""

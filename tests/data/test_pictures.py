@@ -62,17 +62,62 @@ def test_sixteen_bits_transparency_and_a_turned_camera(tmp_path):
     np.testing.assert_allclose(image[0, :, 0], np.linspace(1, 0, 12), atol=0.01)
 
 
-def test_masks_by_name_and_by_picture(tmp_path):
+def test_masks_by_name(tmp_path):
     for name in masks.NAMES:
-        np.testing.assert_array_equal(
-            pictures.read_mask(name, (12, 16)), masks.draw(name, 1, (12, 16))[0]
-        )
-    levels = np.full((24, 32), 255, "uint8")
+        found, _ = pictures.read_mask(name, (12, 16), "no picture")
+        np.testing.assert_array_equal(found, masks.draw(name, 1, (12, 16))[0])
+
+
+# Stored upright, lying on its side, upside down, and mirrored and lying.
+@pytest.mark.parametrize("orientation", [1, 6, 3, 5])
+@pytest.mark.parametrize("scale", [1, 3])
+@pytest.mark.parametrize("size", [(40, 90), (90, 40), (50, 50)])
+def test_a_mask_of_the_picture_stays_on_its_pixels(tmp_path, size, scale, orientation):
+    """What is bright in a picture is visible, wherever its pixels go."""
+    upright = np.zeros(size, "uint8")
+    upright[size[0] // 3 : -4, : size[1] // 2] = 255
+    large = np.kron(upright, np.ones((scale, scale), "uint8"))
+    mask = str(saved(tmp_path / "mask.png", large))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    # How the camera stored what is upright after it is turned.
+    stored = {
+        1: lambda x: x,
+        3: lambda x: x[::-1, ::-1],
+        5: lambda x: x.T,
+        6: lambda x: np.rot90(x, 1),
+    }[orientation](upright)
+    picture = saved(tmp_path / "picture.png", np.ascontiguousarray(stored), exif=exif)
+    image, _ = pictures.read_picture(picture, (20, 20, 1))
+    visible, words = pictures.read_mask(mask, (20, 20), picture)
+    assert "as the picture" in words
+    # The edges of the picture are smooth.
+    assert np.mean(visible != (image[..., 0] > 0.5)) <= 0.05
+    assert 0.1 < visible.mean() < 0.6
+
+
+def test_a_mask_in_the_pixels_of_the_file_is_turned_with_it(tmp_path):
+    levels = np.zeros((40, 90), "uint8")
+    levels[:, :30] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = saved(tmp_path / "picture.png", levels, exif=exif)
+    mask = saved(tmp_path / "mask.png", levels)
+    image, _ = pictures.read_picture(picture, (20, 10, 1))
+    visible, _ = pictures.read_mask(str(mask), (20, 10), picture)
+    np.testing.assert_array_equal(visible, image[..., 0] > 0.5)
+
+
+def test_a_mask_of_other_proportions_covers_what_was_cut_out(tmp_path):
+    picture = saved(tmp_path / "p.png", gradient(50, 90))
+    levels = np.full((24, 24), 255, "uint8")
     levels[:8, 4:] = 0  # black is hidden
-    found = pictures.read_mask(str(saved(tmp_path / "m.png", levels)), (12, 16))
-    expected = np.ones((12, 16), bool)
+    mask = str(saved(tmp_path / "m.png", levels))
+    found, words = pictures.read_mask(mask, (12, 12), picture)
+    expected = np.ones((12, 12), bool)
     expected[:4, 2:] = False
     np.testing.assert_array_equal(found, expected)
+    assert "part of the picture" in words
 
 
 def test_bad_files(tmp_path):
@@ -83,8 +128,8 @@ def test_bad_files(tmp_path):
     with pytest.raises(ValueError, match=r"picture file.*broken\.png"):
         pictures.read_picture(broken, (12, 12, 1))
     with pytest.raises(ValueError, match=r"--mask.*lower_half.*lower half"):
-        pictures.read_mask("lower half", (12, 12))
+        pictures.read_mask("lower half", (12, 12), broken)
     for level, word in ((255, "all white"), (0, "all black")):
         path = saved(tmp_path / f"{level}.png", np.full((9, 9), level, "uint8"))
         with pytest.raises(ValueError, match=word):
-            pictures.read_mask(str(path), (12, 12))
+            pictures.read_mask(str(path), (12, 12), path)

@@ -1,6 +1,8 @@
 """A training in a run folder: its order, its files, and how it is resumed."""
 
 import csv
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -56,7 +58,7 @@ def small_batches():
     return ShuffledBatches((x, np.sqrt(x)), BATCH_SIZE, SEED)
 
 
-def train(path, *callbacks):
+def train(path, *callbacks, epochs=EPOCHS):
     """One training of a tiny model, or what is left of it: the model and its folder."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((1,)), Note(), keras.layers.Dense(1)])
@@ -68,7 +70,7 @@ def train(path, *callbacks):
         batches,
         shuffle=False,
         initial_epoch=folder.restore(model),
-        epochs=EPOCHS,
+        epochs=epochs,
         callbacks=[*callbacks, folder],
         verbose=0,
     )
@@ -114,7 +116,9 @@ def test_fit_trains_on_the_batches_of_each_epoch(whole):
 
 def test_folder_of_a_finished_training(whole):
     path, model, folder = whole
-    assert {p.name for p in path.iterdir()} == {"history.csv", "model.keras"}
+    assert {p.name for p in path.iterdir()} == {
+        *("trained_on.json", "history.csv", "model.keras")
+    }
     rows = history(path)
     assert list(rows[0]) == ["epoch", "loss", "seconds"]
     assert [float(r["loss"]) for r in rows] == [r["loss"] for r in folder.rows]
@@ -131,8 +135,9 @@ def test_callback_of_a_user(tmp_path, whole):
     assert [row["of_user"] for row in history(tmp_path)] == ["0.0", "10.0", "20.0"]
 
 
-# Each epoch writes the history, then the checkpoint; the last file is the model.
-@pytest.mark.parametrize("num_files", range(2 * EPOCHS + 1))
+# First what it is trained on. Each epoch writes the history, then the checkpoint; the
+# last file is the model.
+@pytest.mark.parametrize("num_files", range(2 * EPOCHS + 2))
 def test_killed_before_any_file_and_resumed(num_files, whole, tmp_path, monkeypatch):
     """At most the epoch that was under way is lost, and all ends the same."""
     write_whole, written = runs.write_whole, []
@@ -150,7 +155,7 @@ def test_killed_before_any_file_and_resumed(num_files, whole, tmp_path, monkeypa
     assert not (tmp_path / "model.keras").exists()
     watch = Watch()
     model, folder = train(tmp_path, watch)
-    finished = num_files // 2
+    finished = max(num_files - 1, 0) // 2
     assert [event[0] for event in watch.events[1:]] == [*range(finished, EPOCHS)]
     remaining = range(finished, EPOCHS)
     assert model.layers[0].seen == [b for e in remaining for b in order_of(e)]
@@ -174,6 +179,109 @@ def test_finished_training_is_not_trained_again(tmp_path):
     model, folder = train(tmp_path)
     assert model.layers[0].seen == [] and len(folder.rows) == EPOCHS
     assert history(tmp_path) == before
+
+
+def test_a_finished_training_goes_on_with_more_epochs(whole, tmp_path):
+    train(tmp_path, epochs=2)
+    model, folder = train(tmp_path)
+    assert model.layers[0].seen == order_of(2)
+    assert [row["epoch"] for row in folder.rows] == [0, 1, 2]
+    for one, other in zip(model.get_weights(), whole[1].get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
+def changed(batches, what):
+    """Batches that differ from `small_batches` in one thing."""
+    (x, y), seed = batches.arrays, batches.seed
+    if what == "one number":
+        x = x + np.eye(1, len(x)).T
+    elif what == "order":
+        x, y = x[::-1], y[::-1]
+    elif what == "fewer":
+        x, y = x[:-1], y[:-1]
+    elif what == "target":
+        y = -y
+    size = 4 if what == "batch size" else BATCH_SIZE
+    return ShuffledBatches((x, y), size, seed + (what == "seed"))
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("one number", r"sha256_of_arrays was '\w+', is '\w+'$"),
+        ("order", r"Different: sha256"),
+        ("target", r"Different: sha256"),
+        ("fewer", r"examples was 17, is 16; sha256"),
+        ("batch size", r"batch_size was 5, is 4; steps_per_epoch was 3, is 4"),
+        ("seed", r"Different: seed was 3, is 4$"),
+    ],
+)
+def test_another_training_is_refused(what, words, tmp_path):
+    train(tmp_path, epochs=1)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=words):
+        RunFolder(tmp_path, changed(small_batches(), what))
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_another_backend_is_refused(tmp_path):
+    train(tmp_path, epochs=1)
+    path = tmp_path / "trained_on.json"
+    runs.write_json(path, {**runs.read_json(path), "backend": "another"})
+    with pytest.raises(ValueError, match=r"Different: backend was 'another', is"):
+        RunFolder(tmp_path, small_batches())
+    path.write_text("{ ha")
+    with pytest.raises(ValueError, match=r"JSON in .*trained_on\.json.*damaged"):
+        RunFolder(tmp_path, small_batches())
+
+
+def test_texts_have_their_checksum():
+    """Arrays of objects hold addresses, which another process does not have."""
+    words = [np.array(["two", "six"], dtype) for dtype in (object, "U3")]
+    for texts in words:
+        same, other = texts.copy(), texts[::-1]
+        found = [ShuffledBatches((t,), 1).description() for t in (texts, same, other)]
+        assert found[0] == found[1] != found[2]
+    copies = ["".join(["t", "wo"]), "".join(["s", "ix"])]
+    description = ShuffledBatches((np.array(copies, object),), 1).description()
+    assert description == ShuffledBatches((words[0],), 1).description()
+
+
+def test_a_loss_that_is_lost_stops_the_training(tmp_path):
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                logs["loss"] = float("nan")
+
+    with pytest.raises(ValueError, match=r"epoch 2.*nan.*up to epoch 1\."):
+        train(tmp_path, Spoil())
+    assert [row["epoch"] for row in history(tmp_path)] == ["0"]
+    model, _ = train(tmp_path)  # without the fault it goes on
+    assert model.layers[0].seen == order_of(1) + order_of(2)
+
+
+FULL_DISK = """
+import resource, sys
+import keras, numpy as np
+from tfattn.training import RunFolder, ShuffledBatches
+model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(200000)])
+model.compile("sgd", "mse")
+batches = ShuffledBatches((np.ones((4, 1)), np.ones((4, 1))), 4)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000))
+try:
+    model.fit(batches, shuffle=False, callbacks=[RunFolder(sys.argv[1], batches)])
+except OSError as error:
+    print("told:", error)
+"""
+
+
+@pytest.mark.ci
+def test_a_full_disk_is_an_error_and_no_crash(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True
+    )
+    assert run.returncode == 0 and "told:" in run.stdout, run.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"trained_on.json", "history.csv"}
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):

@@ -1,14 +1,15 @@
 """The command `tfattn`: train, evaluate and sample models, complete pictures."""
 
 import argparse
-import json
+import importlib
+import io
 import os
 import platform
 import shlex
 import sys
+import tempfile
 import textwrap
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +18,46 @@ import numpy as np
 
 import tfattn
 from tfattn import data, plots
+from tfattn._checks import check_integer
 from tfattn.cli.systems import SYSTEMS
 from tfattn.cli.systems.base import System
 from tfattn.data import masks, pictures
 from tfattn.models import CompletionVAE, load_pretrained
-from tfattn.training.runs import load_run, write_figure, write_json, write_whole
+from tfattn.training.runs import (
+    RunFolder,
+    differences,
+    load_run,
+    read_json,
+    write_figure,
+    write_json,
+    write_whole,
+)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """`tfattn train SYSTEM`: from a data set's name to a finished run folder."""
     system = SYSTEMS[arguments.system]
-    if arguments.epochs < 1:
-        raise ValueError(f"Expected --epochs >= 1. Received: {arguments.epochs}")
+    check_integer("--epochs", arguments.epochs, 1)
     run = arguments.out or Path("runs") / f"{arguments.system}_{arguments.data}"
     not_config = ("action", "out", "resume")
     config = {k: v for k, v in vars(arguments).items() if k not in not_config}
+    config["versions"] = _versions()
+    check_run(run, config, arguments.resume)
     dataset = data.load(arguments.data)
     keras.utils.set_random_seed(arguments.seed)
-    not_options = ("system", "data", "epochs")
+    not_options = ("system", "data", "epochs", "versions")
     options = {k: v for k, v in config.items() if k not in not_options}
     model = system.build(dataset, **options)
-    open_run(run, config, arguments.resume)
+    folder = RunFolder(run, system.batches(model, dataset, arguments.seed))
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(run / "config.json", config)
     print(
         f"data: {dataset.name}, {len(dataset.x_train)} training images and "
         f"{len(dataset.x_test)} test images ({dataset.source})\n"
         f"device: {_device()}",
         flush=True,
     )
-    rows = system.fit(model, dataset, run, arguments.epochs, arguments.seed)
+    rows = system.fit(model, folder, arguments.epochs)
 
     print("measuring on the test set", flush=True)
     result = {
@@ -53,10 +66,6 @@ def train(arguments: argparse.Namespace) -> None:
         "parameters": model.count_params(),
         "training_seconds": round(sum(row["seconds"] for row in rows)),
         "machine": f"{_device()}, {keras.backend.backend()}",
-        "versions": {
-            package: version(package) for package in ("keras", keras.backend.backend())
-        }
-        | {"tfattn": tfattn.__version__, "python": platform.python_version()},
         **system.measure(model, dataset),
     }
     write_json(run / "metrics.json", result)
@@ -64,13 +73,14 @@ def train(arguments: argparse.Namespace) -> None:
     print_summary(run, result, system)
 
 
-def open_run(run: Path, config: dict[str, Any], resume: bool) -> None:
-    """Makes a run folder, or checks that it is the one to go on with.
+def check_run(run: Path, config: dict[str, Any], resume: bool) -> None:
+    """Checks that a folder is free, or with `resume` that it is the one to go on with.
 
     Args:
         run: Path of the folder.
-        config: Dictionary of what the run was asked to do.
-        resume: Whether the folder is expected to hold a run with this `config`.
+        config: Dictionary of what the run is asked to do.
+        resume: Whether the folder is expected to hold a run with this `config`. There
+            may be more epochs now, and other versions, which are printed.
 
     Raises:
         ValueError: If it does not, or if it does without `resume`.
@@ -79,20 +89,37 @@ def open_run(run: Path, config: dict[str, Any], resume: bool) -> None:
     if not path.exists():
         if resume:
             raise ValueError(f"Expected a run to resume in {run}. Found none.")
-        run.mkdir(parents=True, exist_ok=True)
-        write_json(path, config)
         return
     if not resume:
         raise ValueError(
             f"{run} already holds a run. Expected --resume to go on with it, or "
             "another --out."
         )
-    found = json.loads(path.read_text())
-    if found != config:
+    found = read_json(path)
+    versions = differences(found.get("versions", {}), config["versions"])
+    like = {**config, "versions": found.get("versions")}
+    if config["epochs"] > found.get("epochs", 0):
+        like["epochs"] = found.get("epochs")
+    different = differences(found, like)
+    if different:
         raise ValueError(
-            f"Expected the arguments that {run} was started with: {found}. "
-            f"Received: {config}"
+            f"Expected the arguments that {run} was started with, or more epochs. "
+            f"Different: {different}"
         )
+    if versions:
+        print(f"going on with other versions, which may round otherwise: {versions}")
+
+
+def _versions():
+    """Of what computes."""
+    backend = keras.backend.backend()
+    return {
+        "tfattn": tfattn.__version__,
+        "keras": keras.__version__,
+        # Its distribution may have another name: tensorflow-cpu, tf-nightly.
+        backend: importlib.import_module(backend).__version__,
+        "python": platform.python_version(),
+    }
 
 
 def print_summary(run: Path, result: dict[str, Any], system: System) -> None:
@@ -148,6 +175,11 @@ def _device():
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """`tfattn evaluate RUN`: the long measurement, into metrics.json."""
+    check_integer("--num-samples", arguments.num_samples, 1)
+    # One image has a mean and no interval.
+    check_integer("--subset-size", arguments.subset_size, 2)
+    check_integer("--subset-num-samples", arguments.subset_num_samples, 1)
+    check_writable(arguments.run / "metrics.json")
     model, result = load_run(arguments.run)
     system = SYSTEMS[result["system"]]
     options = {k: v for k, v in vars(arguments).items() if k not in ("action", "run")}
@@ -158,10 +190,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def sample(arguments: argparse.Namespace) -> None:
     """`tfattn sample RUN`: a sheet of new images."""
-    if arguments.num_images < 1:
-        raise ValueError(
-            f"Expected --num-images >= 1. Received: {arguments.num_images}"
-        )
+    check_integer("--num-images", arguments.num_images, 1)
+    out = arguments.out or arguments.run / f"samples_seed{arguments.seed}.png"
+    check_writable(out)
     model, result = load_run(arguments.run)
     columns = min(10, arguments.num_images)
     rows = -(-arguments.num_images // columns)
@@ -170,18 +201,21 @@ def sample(arguments: argparse.Namespace) -> None:
         model, arguments.num_images, arguments.seed
     )
     figure = plots.image_grid(images.reshape(rows, columns, *model.image_shape))
-    out = arguments.out or arguments.run / f"samples_seed{arguments.seed}.png"
     write_figure(out, figure)
     print(out)
 
 
 def complete(arguments: argparse.Namespace) -> None:
     """`tfattn complete IMAGE`: several answers for what a mask hides of a picture."""
+    check_integer("--num-samples", arguments.num_samples, 1)
+    if not arguments.image.is_file():
+        raise ValueError(f"Expected a picture file. Received: {arguments.image}")
     out = arguments.out or arguments.image.with_name(
         f"{arguments.image.stem}_completed"
     )
     if out.exists():
         raise ValueError(f"{out} already exists. Expected another --out.")
+    check_writable(out)
     if arguments.run is None:
         model = load_pretrained("completion_olivetti")
     else:
@@ -192,11 +226,13 @@ def complete(arguments: argparse.Namespace) -> None:
             f"Received: {arguments.run}, a {type(model).__name__}"
         )
     image, words = pictures.read_picture(arguments.image, model.image_shape)
-    visible = pictures.read_mask(arguments.mask, model.image_shape[:2])
+    visible, words_on_mask = pictures.read_mask(
+        arguments.mask, model.image_shape[:2], arguments.image
+    )
     completions = model.complete(
         image[None], visible, num_samples=arguments.num_samples, seed=arguments.seed
     )
-    print(words)
+    print(f"{words}\n{words_on_mask}")
     figure = plots.completion_figure(image[None], visible, completions)
     out.mkdir(parents=True)
     write_figure(out / "sheet.png", figure)
@@ -206,6 +242,20 @@ def complete(arguments: argparse.Namespace) -> None:
             lambda part, completed=completed: pictures.write_picture(part, completed),
         )
     print(out)
+
+
+def check_writable(path: Path) -> None:
+    """OSError where a file or a folder cannot be written, before the work for it."""
+    if path.is_dir():
+        raise IsADirectoryError(f"Expected a file to write. Received: {path}, a folder")
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"Expected a folder. Received: {folder}, a file")
+    # Asked of the file system: the permissions alone do not say it.
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -272,13 +322,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without Greek letters shows question marks.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parsed = build_parser().parse_args(arguments)
     try:
         parsed.action(parsed)
-    except (ValueError, data.DataUnavailableError) as error:
+    except (ValueError, OSError, data.DataUnavailableError) as error:
         sys.exit(f"tfattn: {error}")
     except KeyboardInterrupt:
-        sys.exit("\ntfattn: interrupted; the same command with --resume goes on")
+        resume = "; the same command with --resume goes on"
+        sys.exit(f"\ntfattn: interrupted{resume if parsed.action is train else ''}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import numpy as np
 
 from tfattn.data import masks
 
+_ORIENTATION = 0x0112  # EXIF's tag
+
 
 def read_picture(
     path: str | Path, image_shape: tuple[int, int, int]
@@ -40,34 +42,58 @@ def read_picture(
     return image, words
 
 
-def read_mask(name: str, size: tuple[int, ...]) -> np.ndarray:
+def read_mask(
+    name: str, size: tuple[int, ...], picture: str | Path
+) -> tuple[np.ndarray, str]:
     """Visible pixels by a mask's name or from a picture file: white is visible.
 
+    A file of the size of the picture, or of its proportions, is turned, cut and resized
+    as `read_picture` does the picture. Where the picture file is stored lying on its
+    side, the mask may be, too; of the same size either way, it is taken as upright. Any
+    other file is resized to what was cut out of the picture.
+
     Args:
-        name: One of `tfattn.data.masks.NAMES`, or a picture file of any size.
+        name: One of `tfattn.data.masks.NAMES`, or a picture file.
         size: (h, w).
+        picture: The file of the picture that the mask belongs to.
 
     Returns:
-        Boolean array (h, w).
+        Boolean array (h, w), and words on what was done.
 
     Raises:
         ValueError: If it is neither, or if nothing or all is visible.
     """
+    from PIL import Image, ImageOps
+
     if name in masks.NAMES:
-        return masks.draw(name, 1, size)[0]
+        return masks.draw(name, 1, size)[0], f"mask: {name}"
     if not Path(name).exists():
         raise ValueError(
             f"Expected --mask to be one of {masks.NAMES} or a picture file. "
             f"Received: {name}"
         )
-    picture = _flat(_open(name), "L").resize((size[1], size[0]), resample=0)
-    visible = np.asarray(picture) >= 128
+    stored = _open(picture)
+    upright = ImageOps.exif_transpose(stored).size
+    mask = ImageOps.exif_transpose(_open(name))
+    words = f"{name}: {mask.width}×{mask.height} pixels"
+    if mask.size == stored.size != upright:
+        exif = mask.getexif()
+        exif[_ORIENTATION] = stored.getexif()[_ORIENTATION]
+        mask = ImageOps.exif_transpose(mask)
+    # Of the same proportions, but for the rounding of its sides.
+    if abs(mask.width * upright[1] - mask.height * upright[0]) < max(upright):
+        words += ", turned, cut and resized as the picture"
+        mask = ImageOps.fit(_flat(mask, "L"), size[::-1], Image.Resampling.NEAREST)
+    else:
+        words += ", resized to the part of the picture that was cut out"
+        mask = _flat(mask, "L").resize(size[::-1], Image.Resampling.NEAREST)
+    visible = np.asarray(mask) >= 128
     if visible.all() or not visible.any():
         raise ValueError(
             "Expected a mask with white (visible) and black (hidden) pixels. Received: "
             f"{name}, which is all {'white' if visible.all() else 'black'}"
         )
-    return visible
+    return visible, words
 
 
 def write_picture(path: str | Path, image: np.ndarray) -> None:

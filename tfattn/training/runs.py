@@ -1,6 +1,7 @@
 """Run folders: trainings that can be interrupted, and files written whole."""
 
 import csv
+import hashlib
 import json
 import os
 import time
@@ -49,12 +50,28 @@ class ShuffledBatches(keras.utils.PyDataset):
         chosen = self.order[start : start + self.batch_size]
         return tuple(array[chosen] for array in self.arrays)
 
+    def description(self) -> dict[str, Any]:
+        """What another training must have alike to be the same: counts and checksum."""
+        digest = hashlib.sha256()
+        for array in map(np.asarray, self.arrays):
+            texts = array.dtype.kind in "OUS"
+            content = repr(array.tolist()).encode() if texts else array.tobytes()
+            digest.update(f"{array.shape} {array.dtype.name} ".encode() + content)
+        return {
+            "examples": self.num_examples,
+            "batch_size": self.batch_size,
+            "steps_per_epoch": len(self),
+            "seed": self.seed,
+            "sha256_of_arrays": digest.hexdigest(),
+        }
+
 
 class RunFolder(keras.callbacks.Callback):
     """Keeps a training in a folder, so that it can be interrupted and resumed.
 
-    After each epoch it writes `history.csv` with a row for each epoch, and then
-    `checkpoint.weights.h5` with the state of model and optimiser; after the last one
+    Before the first epoch it writes `trained_on.json`: what the batches are, and the
+    backend. After each epoch it writes `history.csv` with a row for each epoch, and
+    then `checkpoint.keras` with the state of model and optimiser; after the last one
     `model.keras`, which replaces the checkpoint. Each file is written whole or not at
     all, so an interruption at any time loses at most one epoch:
 
@@ -73,6 +90,7 @@ class RunFolder(keras.callbacks.Callback):
 
     To resume the training, run the same lines again. The remaining epochs have the
     batches and the random numbers that they would have had without the interruption.
+    With more epochs than before, a finished training goes on, too.
 
     What callbacks before this one add to the logs becomes part of the history. Keras's
     `BackupAndRestore` does not fit here: it writes in place.
@@ -83,6 +101,11 @@ class RunFolder(keras.callbacks.Callback):
 
     Attributes:
         rows: The rows of `history.csv`, a dictionary for each epoch.
+
+    Raises:
+        ValueError: If the folder holds a training on other batches, or on another
+            backend, which draws other random numbers; in `fit`, if a loss is no longer
+            finite: then the folder keeps the epochs before.
     """
 
     def __init__(self, path: str | Path, batches: ShuffledBatches) -> None:
@@ -90,6 +113,18 @@ class RunFolder(keras.callbacks.Callback):
         self.path = Path(path)
         self.batches = batches
         self.rows: list[dict[str, Any]] = []
+        self._trained_on = {
+            **batches.description(),
+            "backend": keras.backend.backend(),
+        }
+        found = self.path / "trained_on.json"
+        if found.exists():
+            different = differences(read_json(found), self._trained_on)
+            if different:
+                raise ValueError(
+                    f"Expected the batches and the backend of the training in {path}. "
+                    f"Different: {different}"
+                )
 
     def restore(self, model: keras.Model) -> int:
         """Loads the state that the folder holds into a compiled model, if there is one.
@@ -110,16 +145,26 @@ class RunFolder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "trained_on.json", self._trained_on)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._started = time.monotonic()
         self.batches.set_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        lost = {k: v for k, v in logs.items() if "loss" in k and not np.isfinite(v)}
+        if lost:
+            raise ValueError(
+                f"Expected finite losses. Received in epoch {epoch + 1}: {lost}. "
+                f"{self.path} holds the training up to epoch {epoch}. A smaller "
+                "learning rate or float32 may help."
+            )
         logs["seconds"] = time.monotonic() - self._started
         self.rows.append({"epoch": epoch, **logs})
         write_whole(self._history, lambda path: _write_rows(path, self.rows))
-        write_whole(self._checkpoint, self.model.save_weights)
+        # Keras writes this format through Python. HDF5, which writes by itself, crashes
+        # where a disk is full.
+        write_whole(self._checkpoint, self.model.save)
 
     def on_train_end(self, logs: Any = None) -> None:
         write_whole(self.path / "model.keras", self.model.save)
@@ -131,11 +176,11 @@ class RunFolder(keras.callbacks.Callback):
 
     @property
     def _checkpoint(self):
-        return self.path / "checkpoint.weights.h5"
+        return self.path / "checkpoint.keras"
 
 
 def _write_rows(path, rows):
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         # Other callbacks, or a validation every other epoch, give rows other names.
         names = dict.fromkeys(name for row in rows for name in row)
         writer = csv.DictWriter(file, names)
@@ -144,7 +189,7 @@ def _write_rows(path, rows):
 
 
 def _read_rows(path):
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [
             {name: float(value) for name, value in row.items() if value}
             | {"epoch": int(row["epoch"])}
@@ -161,17 +206,36 @@ def load_run(run: Path) -> tuple[keras.Model, dict[str, Any]]:
                 "`tfattn train` makes one."
             )
     model = keras.saving.load_model(run / "model.keras")
-    return model, json.loads((run / "metrics.json").read_text())
+    return model, read_json(run / "metrics.json")
+
+
+def differences(found: dict[str, Any], received: dict[str, Any]) -> str:
+    """Words for the entries of two dictionaries that are not alike."""
+    return "; ".join(
+        f"{name} was {found.get(name)!r}, is {received.get(name)!r}"
+        for name in {**found, **received}
+        if found.get(name) != received.get(name)
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a file that `write_json` wrote; ValueError if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"Expected JSON in {path}. It is damaged: {error}") from error
 
 
 def write_json(path: str | Path, content: Any) -> None:
     """`content` as indented JSON, whole."""
-    write_whole(path, lambda part: part.write_text(json.dumps(content, indent=2)))
+    text = json.dumps(content, indent=2)
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def write_figure(path: str | Path, figure: "Figure") -> None:
-    """A figure of `tfattn.plots` as a picture, whole."""
-    write_whole(path, lambda part: figure.savefig(part, dpi=100))
+    """A figure of `tfattn.plots` as a picture, whole; PNG if the name does not say."""
+    kind = Path(path).suffix[1:] or "png"
+    write_whole(path, lambda part: figure.savefig(part, dpi=100, format=kind))
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:

@@ -47,20 +47,23 @@ class System(ABC, Generic[ModelT]):
         """The images to train on and, for a model with a condition, the condition."""
         return (dataset.x_train,)
 
+    def batches(self, model: ModelT, dataset: Dataset, seed: int) -> ShuffledBatches:
+        """What the model is trained on."""
+        arrays = self.training_arrays(dataset, model)
+        return ShuffledBatches(arrays, self.recipe.batch_size, seed)
+
     def fit(
-        self, model: ModelT, dataset: Dataset, run: Path, epochs: int, seed: int
+        self, model: ModelT, folder: RunFolder, epochs: int
     ) -> list[dict[str, Any]]:
         """Trains from the last epoch in the run folder on: the rows of its history."""
-        arrays = self.training_arrays(dataset, model)
-        batches = ShuffledBatches(arrays, self.recipe.batch_size, seed)
-        self.recipe.compile(model, epochs * len(batches))
-        folder = RunFolder(run, batches)
+        self.recipe.compile(model, epochs * len(folder.batches))
         first_epoch = folder.restore(model)
-        if (run / "model.keras").exists():
+        if first_epoch >= epochs:
+            # What is left is to write the model, if the last checkpoint was all.
             print("training had finished", flush=True)
-            return folder.rows
-        if first_epoch:
+        elif first_epoch:
             print(f"going on after epoch {first_epoch}", flush=True)
+        run = folder.path
 
         def measure(epoch, logs):
             logs.update(self.epoch_measurements(model))
@@ -72,7 +75,7 @@ class System(ABC, Generic[ModelT]):
                 write_figure(run / "samples" / f"epoch_{epoch + 1:03}.png", figure)
 
         model.fit(
-            batches,
+            folder.batches,
             shuffle=False,
             initial_epoch=first_epoch,
             epochs=epochs,
