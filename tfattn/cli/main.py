@@ -279,7 +279,9 @@ def build_parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--seed", type=int, default=0)
         command.add_argument(
-            "--resume", action="store_true", help="go on with an interrupted run"
+            "--resume",
+            action="store_true",
+            help="go on with an interrupted run, or with more epochs than it had",
         )
         command.set_defaults(action=train)
 
@@ -307,7 +309,10 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--mask",
         default="lower_half",
-        help=f"{', '.join(masks.NAMES)}, or a picture file, white where visible",
+        help=(
+            f"{', '.join(masks.NAMES)}, or a picture file, white where visible: of the "
+            "size or the proportions of IMAGE, or else of what is cut out of it"
+        ),
     )
     command.add_argument(
         "--run", type=Path, help="a finished run (default: the model in the package)"

@@ -72,6 +72,7 @@ def read_mask(
             f"Expected --mask to be one of {masks.NAMES} or a picture file. "
             f"Received: {name}"
         )
+    h, w = size
     stored = _open(picture)
     upright = ImageOps.exif_transpose(stored).size
     mask = ImageOps.exif_transpose(_open(name))
@@ -83,10 +84,10 @@ def read_mask(
     # Of the same proportions, but for the rounding of its sides.
     if abs(mask.width * upright[1] - mask.height * upright[0]) < max(upright):
         words += ", turned, cut and resized as the picture"
-        mask = ImageOps.fit(_flat(mask, "L"), size[::-1], Image.Resampling.NEAREST)
+        mask = ImageOps.fit(_flat(mask, "L"), (w, h), Image.Resampling.NEAREST)
     else:
         words += ", resized to the part of the picture that was cut out"
-        mask = _flat(mask, "L").resize(size[::-1], Image.Resampling.NEAREST)
+        mask = _flat(mask, "L").resize((w, h), Image.Resampling.NEAREST)
     visible = np.asarray(mask) >= 128
     if visible.all() or not visible.any():
         raise ValueError(
