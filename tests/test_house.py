@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "plots": set(),
     "models": {"_checks", "ops", "densities", "layers", "data"},
     "training": {"_checks", "models"},
-    "cli": {"data", "evaluation", "models", "plots", "training"},
+    "cli": {"_checks", "data", "evaluation", "models", "plots", "training"},
 }
 
 

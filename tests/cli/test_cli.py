@@ -134,6 +134,7 @@ def test_run_folder_is_complete(run):
         "metrics.json",
         "model.keras",
         "samples.png",
+        "trained_on.json",
     }
     result = json.loads((run / "metrics.json").read_text())
     assert result["data"] == "digits" and result["seed"] == 0
