@@ -126,6 +126,11 @@ class RunFolder(keras.callbacks.Callback):
                     f"Different: {different}"
                 )
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether `model.keras` is the newest state: no later checkpoint stands."""
+        return self._final_model.exists() and not self._checkpoint.exists()
+
     def restore(self, model: keras.Model) -> int:
         """Loads the state that the folder holds into a compiled model, if there is one.
 
@@ -134,7 +139,7 @@ class RunFolder(keras.callbacks.Callback):
         """
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        for state in (self._checkpoint, self.path / "model.keras"):
+        for state in (self._checkpoint, self._final_model):
             if state.exists():
                 model.load_weights(state)
                 num_epochs = int(model.optimizer.iterations) // len(self.batches)
@@ -167,8 +172,12 @@ class RunFolder(keras.callbacks.Callback):
         write_whole(self._checkpoint, self.model.save)
 
     def on_train_end(self, logs: Any = None) -> None:
-        write_whole(self.path / "model.keras", self.model.save)
+        write_whole(self._final_model, self.model.save)
         self._checkpoint.unlink(missing_ok=True)
+
+    @property
+    def _final_model(self):
+        return self.path / "model.keras"
 
     @property
     def _history(self):

@@ -58,10 +58,10 @@ class System(ABC, Generic[ModelT]):
         """Trains from the last epoch in the run folder on: the rows of its history."""
         self.recipe.compile(model, epochs * len(folder.batches))
         first_epoch = folder.restore(model)
-        if first_epoch >= epochs:
-            # What is left is to write the model, if the last checkpoint was all.
+        if folder.is_finished and first_epoch >= epochs:
             print("training had finished", flush=True)
-        elif first_epoch:
+            return folder.rows
+        if first_epoch:
             print(f"going on after epoch {first_epoch}", flush=True)
         run = folder.path
 
