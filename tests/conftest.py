@@ -21,7 +21,7 @@ if os.environ.get("KERAS_BACKEND") == "jax":  # which compiles each operation by
     flags.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(flags))
 # The tensors are small, and each processor has its tests: threads would only wait.
-for threads in ("TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(threads, "1")
 # Notebooks would download data sets otherwise.
 os.environ.setdefault("TFATTN_OFFLINE", "1")

@@ -1,7 +1,7 @@
 """The encoder and the two halves of the decoder of `AttentionVAE`."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from tfattn._typing import Tensor
 from tfattn.densities import bounded_log_variance
@@ -81,7 +81,7 @@ def gaussian(x: Tensor, latent_dim: int) -> list[Tensor]:
 
 
 def residual_block(x: Tensor) -> Tensor:
-    """x + conv(silu(conv(silu(x)))), the last convolution starting small."""
+    """x + conv(silu(conv(silu(x)))), bounded; the last convolution starts small."""
     channels = x.shape[-1]
     y = layers.Activation("silu")(x)
     y = layers.Conv2D(channels, 3, padding="same")(y)
@@ -92,4 +92,13 @@ def residual_block(x: Tensor) -> Tensor:
         padding="same",
         kernel_initializer=keras.initializers.VarianceScaling(0.1),
     )(y)
-    return layers.Add()([x, y])
+    return layers.Activation(_bounded)(layers.Add()([x, y]))
+
+
+def _bounded(features):
+    """Features kept where the gradients of several blocks do not overflow.
+
+    No trained model comes near. One that a large learning rate throws off gets a large
+    loss, and not NaN.
+    """
+    return ops.clip(features, -1e4, 1e4)
