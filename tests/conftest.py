@@ -2,6 +2,9 @@
 
 import gc
 import os
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -100,3 +103,14 @@ def real(name):
             f"needs the data set {name!r}; download it once with: "
             "python .ci/load_data.py"
         )
+
+
+def run_python(code, **environment):
+    """What a program does in a process of its own, with more variables if given."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )

@@ -1,13 +1,12 @@
 """The memory-linear form against the plain form: values, gradients, memory."""
 
-import subprocess
 import sys
 
 import checks
 import keras
 import numpy as np
 import pytest
-from conftest import on_tensorflow
+from conftest import on_tensorflow, run_python
 from keras import ops
 
 from tfattn import ops as attention_ops
@@ -216,9 +215,7 @@ print(peak() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 def test_memory_stays_far_below_the_map():
     """8192² entries are 256 MiB, of which the plain form keeps several copies."""
-    result = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=300
-    )
+    result = run_python(MEMORY)
     assert result.returncode == 0, result.stderr
     assert 0 < float(result.stdout) < 128  # MiB
 

@@ -5,11 +5,10 @@ import importlib.metadata
 import inspect
 import json
 import pkgutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from conftest import run_python
 
 import tfattn
 
@@ -27,10 +26,9 @@ def test_import_loads_keras_and_nothing_heavier():
         "print(*sorted(new & {'sklearn', 'matplotlib', 'tensorflow_datasets', "
         "'skimage', 'torch', 'jax', 'tensorflow'}))"
     )
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert loaded.stdout.split() == []
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
 
 
 @pytest.mark.parametrize("module", [getattr(tfattn, name) for name in tfattn.__all__])

@@ -6,9 +6,7 @@ import json
 import os
 import pickle
 import socket
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 import types
@@ -18,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import real
+from conftest import real, run_python
 
 from tfattn import data
 from tfattn.data import sources
@@ -166,16 +164,6 @@ def assert_equal(a, b):
         else:
             assert left.dtype == right.dtype
             np.testing.assert_array_equal(left, right)
-
-
-def run_python(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 # The sets

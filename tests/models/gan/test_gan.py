@@ -1,11 +1,8 @@
-import subprocess
-import sys
-
 import checks
 import keras
 import numpy as np
 import pytest
-from conftest import on_tensorflow
+from conftest import on_tensorflow, run_python
 from keras import ops
 
 from tfattn import layers
@@ -358,9 +355,9 @@ def test_the_same_seed_gives_the_same_losses():
         "    model.compile(run_eagerly=True)\n"
         "    print(model.fit(x, batch_size=6, verbose=0).history)\n"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    result = run_python(program)
+    assert result.returncode == 0, result.stderr
+    out = result.stdout.splitlines()
     assert len(out) == 2 and out[0] == out[1] and "generator_loss" in out[0]
 
 
