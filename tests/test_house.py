@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "densities": set(),
     "layers": {"_checks", "ops", "densities"},
     "data": {"_checks"},
-    "evaluation": {"_checks"},
+    "evaluation": {"_checks", "data"},
     "plots": set(),
     "models": {"_checks", "ops", "densities", "layers", "data"},
     "training": {"_checks", "models"},

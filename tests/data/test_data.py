@@ -19,7 +19,7 @@ import pytest
 from conftest import real, run_python
 
 from tfattn import data
-from tfattn.data import sources
+from tfattn.data import avatars, sources
 
 # Sets that may be missing here; the tests download nothing.
 NOT_EMBEDDED = [
@@ -33,7 +33,10 @@ EXPECTED = {  # name: (image shape, train, test, labels)
     "olivetti": ((64, 64, 1), 300, 100, range(40)),
     "digits": ((28, 28, 1), 1_500, 297, range(10)),
     "faces": ((25, 25, 1), 80, 20, None),
+    "avatars": ((32, 32, 3), 20_000, 5_000, range(6)),
 }
+# Of the bytes of all test images.
+AVATARS_SHA256 = "a9d832deae9f5dbdb9b1e9696d5ffcdf793d210ad0bfaae19cdec5588d99db8f"
 # Of the bytes of all training images, all their labels, and the test set's alike, as
 # tensorflow-datasets 4.9.10 returns them (images uint8, labels int64).
 MNIST_SHA256 = "83e5e0419030bfb1b5fbe3a2bae2c8bce61f7775de49c0f2d2e13601a0239e52"
@@ -187,16 +190,27 @@ def test_set(loaded, monkeypatch, name):
         if labels is None:
             assert y is None
         else:
-            assert y.shape == (num,)
+            assert len(y) == num
             assert y.dtype == np.int64
     if labels is not None:
         both = np.concatenate([dataset.y_train, dataset.y_test])
-        assert set(both) == set(labels)
+        assert set(both.ravel()) == set(labels)
     globals()[f"facts_of_{name}"](dataset)
 
     monkeypatch.setenv("TFATTN_CACHE", str(loaded.folder))
     monkeypatch.setattr(data, "build", lambda name: pytest.fail("was not cached"))
     assert_equal(dataset, data.load(name))
+
+
+def facts_of_avatars(dataset):
+    both = np.concatenate([dataset.y_train, dataset.y_test])
+    assert both.shape[1:] == (len(avatars.NAMES),)
+    assert len(np.unique(both, axis=0)) == len(both)
+    drawn = avatars.paint(avatars.by_name(dataset.y_train[-1000:]))
+    np.testing.assert_array_equal(drawn, np.rint(255 * dataset.x_train[-1000:]))
+    # A change of the drawing changes every number that was measured on it.
+    digest = hashlib.sha256(np.rint(255 * dataset.x_test).astype("uint8").tobytes())
+    assert digest.hexdigest() == AVATARS_SHA256
 
 
 def facts_of_mnist(mnist):

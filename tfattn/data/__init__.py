@@ -16,12 +16,14 @@ faces = data.load("olivetti", fallback="faces")  # warns if it returns other ima
 | `olivetti`        | 64×64×1   | 300 / 100       | person 0–39 | scikit-learn        |
 | `digits`          | 28×28×1   | 1 500 / 297     | digit 0–9   | scikit-learn wheel  |
 | `faces`           | 25×25×1   | 80 / 20         | none        | scikit-image wheel  |
+| `avatars`         | 32×32×3   | 20 000 / 5 000  | attributes  | this package        |
 
-`mnist`, `digits` and `faces` are inside installed packages and need no network. The
-others are downloaded once, into the folders `TFDS_DATA_DIR` and `SCIKIT_LEARN_DATA`.
-Every set but `mnist` is then kept as one `.npz` file in the folder `TFATTN_CACHE`, by
-default the user's cache folder, and is read from there without TensorFlow. If
-`TFATTN_OFFLINE` is set, nothing is downloaded.
+`mnist`, `digits` and `faces` are inside installed packages, and `tfattn.data.avatars`
+draws `avatars`: these need no network. The others are downloaded once, into the folders
+`TFDS_DATA_DIR` and `SCIKIT_LEARN_DATA`. Every set but `mnist` and `avatars` is then
+kept as one `.npz` file in the folder `TFATTN_CACHE`, by default the user's cache
+folder, and is read from there without TensorFlow. If `TFATTN_OFFLINE` is set, nothing
+is downloaded.
 
 Licences: MNIST (LeCun, Cortes, Burges) is CC BY-SA 3.0, whose text is in
 `LICENSE-MNIST.txt` beside this file; its binarised form (Larochelle, after
@@ -42,6 +44,7 @@ from typing import Any
 
 import numpy as np
 
+from tfattn.data import avatars
 from tfattn.data.sources import (
     EMBEDDED_NAMES,
     DataUnavailableError,
@@ -49,7 +52,16 @@ from tfattn.data.sources import (
     read_mnist,
 )
 
-NAMES = ("mnist", "fashion_mnist", "binarized_mnist", "olivetti", "digits", "faces")
+NAMES = (
+    "mnist",
+    "fashion_mnist",
+    "binarized_mnist",
+    "olivetti",
+    "digits",
+    "faces",
+    "avatars",
+)
+NUM_AVATARS = 20_000, 5_000
 
 # Part of every checksum: raise it when a set, a split or the file layout changes, so
 # that files of older releases are rebuilt.
@@ -73,7 +85,8 @@ class Dataset:
             asked for.
         source: Where the arrays came from, in words.
         x_train, x_test: Images, float32 in [0, 1], shape (n, h, w, c).
-        y_train, y_test: Labels, int64, shape (n,), or `None` where there are none.
+        y_train, y_test: Labels, int64, shape (n,), or `None` where there are none; of
+            avatars their attributes (n, 13), see `tfattn.data.avatars`.
     """
 
     name: str
@@ -94,6 +107,7 @@ def load(name: str, fallback: str | None = None) -> Dataset:
       with published ones. Its 10 000 validation images are left out of both arrays.
     * `olivetti` is split by identity: people 0–29 train, 30–39 test, ten images each.
     * `digits` is enlarged from 8×8 by cubic interpolation; its split is stratified.
+    * `avatars` holds no avatar twice.
 
     Args:
         name: One of `NAMES`.
@@ -166,6 +180,8 @@ def binarize(x: np.ndarray, seed: int) -> np.ndarray:
 def _load(name: str) -> Dataset:
     if name == "mnist":
         arrays = read_mnist()
+    elif name == "avatars":
+        arrays = _draw_avatars()
     else:
         path = _cache_folder() / f"{name}.npz"
         arrays = _read_cache(name, path)
@@ -180,6 +196,22 @@ def _load(name: str) -> Dataset:
         x_test=_to_unit_interval(arrays["x_test"]),
         y_test=arrays.get("y_test"),
     )
+
+
+def _draw_avatars() -> dict[str, np.ndarray]:
+    drawn = avatars.draw_attributes(2 * sum(NUM_AVATARS), seed=0)
+    _, first = np.unique(drawn, axis=0, return_index=True)
+    attributes = drawn[np.sort(first)[: sum(NUM_AVATARS)]]
+    images = avatars.paint(avatars.by_name(attributes))
+    x_train, x_test = np.split(images, NUM_AVATARS[:1])
+    y_train, y_test = np.split(attributes, NUM_AVATARS[:1])
+    return {
+        "source": np.array("tfattn.data.avatars"),
+        "x_train": x_train,
+        "y_train": y_train,
+        "x_test": x_test,
+        "y_test": y_test,
+    }
 
 
 def _to_unit_interval(images: np.ndarray) -> np.ndarray:

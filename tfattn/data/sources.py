@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-EMBEDDED_NAMES = ("mnist", "digits", "faces")
+EMBEDDED_NAMES = ("mnist", "digits", "faces", "avatars")
 # Made by benchmarks/embed_mnist.py.
 MNIST_FILE = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "77f4e8acea96324eb1e9a24a79f7dedc79cc736cc1a8d0a07863544127f08419"

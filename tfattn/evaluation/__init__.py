@@ -1,5 +1,6 @@
 """Measures of models and images; none knows a model, they take features or images."""
 
+from tfattn.evaluation.avatars import avatar_report
 from tfattn.evaluation.completion import completion_quality
 from tfattn.evaluation.generation import generation_report
 from tfattn.evaluation.metrics import (
@@ -21,6 +22,7 @@ __all__ = [
     "KernelDistance",
     "PrecisionRecall",
     "active_units",
+    "avatar_report",
     "bits_per_dimension",
     "bootstrap_estimate",
     "completion_quality",

@@ -1,0 +1,107 @@
+"""How well a model has learned avatars: validity, long-range rules, variety."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tfattn.data import avatars
+
+# An image with more wrong pixels than this, of 1024, is no avatar. The smallest part,
+# the corners of a mouth, has two.
+MOST_WRONG_PIXELS = 3
+# What must agree, and how many pixels apart it stands.
+RULES = {
+    "eyes_have_one_color": 6,
+    "hat_has_the_color_of_the_shirt": 22,
+    "earrings_are_alike": 16,
+    "pattern_is_in_phase": 28,
+}
+
+
+def avatar_report(
+    images: ArrayLike, training: ArrayLike | None = None
+) -> dict[str, Any]:
+    """Every number by which generated avatars are judged.
+
+    Each image is read, see `tfattn.data.avatars.read`, and drawn again from what was
+    read. All shares but the first are of the valid images.
+
+    * `valid`: share of images that differ from their drawing in at most 3 pixels
+    * `rules`: for each long-range rule the share of images that keep it, and the
+      distance in pixels of what must agree; of hats only where there is one
+    * `all_rules`: share that keeps all of them
+    * `marginals`: for each attribute the total variation distance between how often
+      its values occur and how often they should
+    * `coverage`: share of the pairs of values of two attributes that occur
+    * `novelty`, with `training`: share of images that keep all rules whose avatar is
+      not among the training images
+
+    Args:
+        images: Images (n, 32, 32, 3) in [0, 1].
+        training: Attributes (m, 13) of the training images, or `None`.
+
+    Returns:
+        Dictionary; shares are `None` where no image is left to count.
+
+    Raises:
+        ValueError: For images of another shape, with NaN or outside [0, 1].
+    """
+    reading = avatars.read(images)
+    valid = reading.wrong_pixels <= MOST_WRONG_PIXELS
+    found = {name: values[valid] for name, values in reading.attributes.items()}
+    phases = reading.phases[valid]
+    has_hat = found["hat"] != 0
+    kept = {
+        "eyes_have_one_color": found["left_eye"] == found["right_eye"],
+        "hat_has_the_color_of_the_shirt": found["hat_color"] == found["shirt_color"],
+        "earrings_are_alike": found["left_earring"] == found["right_earring"],
+        "pattern_is_in_phase": (phases == phases[:, :1]).all(axis=1),
+    }
+    all_kept = np.all([*kept.values()], axis=0)
+    counted = dict.fromkeys(kept, np.full(len(phases), True))
+    counted["hat_has_the_color_of_the_shirt"] = has_hat
+    attributes = np.stack([found[name] for name in avatars.NAMES], axis=1)
+    report: dict[str, Any] = {
+        "num_images": len(valid),
+        "valid": float(valid.mean()),
+        "rules": {
+            name: {"pixels_apart": apart, "kept": _share(kept[name][counted[name]])}
+            for name, apart in RULES.items()
+        },
+        "all_rules": _share(all_kept),
+        "marginals": {
+            name: _total_variation(found[name], attribute.probabilities)
+            for name, attribute in avatars.ATTRIBUTES.items()
+        },
+        "coverage": _coverage(attributes),
+    }
+    if training is not None:
+        known = {row.tobytes() for row in np.asarray(training, "int64")}
+        report["novelty"] = _share(
+            [row.tobytes() not in known for row in attributes[all_kept].astype("int64")]
+        )
+    return report
+
+
+def _share(true):
+    return float(np.mean(true)) if len(true) else None
+
+
+def _total_variation(values, probabilities):
+    if not len(values):
+        return None
+    counts = np.bincount(values, minlength=len(probabilities))
+    return float(0.5 * np.abs(counts / len(values) - probabilities).sum())
+
+
+def _coverage(attributes):
+    """Share of all pairs of values of two attributes that occur in some image."""
+    counts = [len(attribute.values) for attribute in avatars.ATTRIBUTES.values()]
+    occurring = possible = 0
+    for i, j in combinations(range(len(counts)), 2):
+        pairs = attributes[:, i] * counts[j] + attributes[:, j]
+        occurring += len(np.unique(pairs))
+        possible += counts[i] * counts[j]
+    return occurring / possible
