@@ -90,3 +90,37 @@ def discretised_logistic_log_density(
     return ops.where(
         x < half, above, ops.where(x > 1 - half, below, above + below + between)
     )
+
+
+def discretised_logistic_mixture_log_density(
+    x: Tensor,
+    weight_logits: Tensor,
+    means: Tensor,
+    log_scales: Tensor,
+    levels: int = 256,
+) -> Tensor:
+    """log of the probability of a pixel under a mixture of k logistic distributions.
+
+    The channels of a component are independent, those of the mixture are not: a
+    component is a color. With one component this is the sum over the channels of
+    `discretised_logistic_log_density`.
+
+    Source: Salimans et al., *PixelCNN++*, arXiv:1701.05517, section 2.1, without the
+    regression of a channel on those before it.
+
+    Args:
+        x: Tensor (..., c) of values in [0, 1], multiples of 1 / (levels − 1).
+        weight_logits: Tensor (..., k): logits of the components' weights.
+        means: Tensor (..., k, c).
+        log_scales: Tensor (..., k, c).
+        levels: Number of levels of a channel.
+
+    Returns:
+        Tensor (...), in nats.
+    """
+    of_channels = discretised_logistic_log_density(
+        x[..., None, :], means, log_scales, levels
+    )
+    of_components = ops.sum(of_channels, axis=-1)
+    weights = ops.log_softmax(weight_logits, axis=-1)
+    return ops.logsumexp(weights + of_components, axis=-1)

@@ -1,4 +1,4 @@
-"""Data sets by name, as arrays.
+"""Data sets by name, and your own pictures, as arrays.
 
 ```python
 from tfattn import data
@@ -6,6 +6,7 @@ from tfattn import data
 mnist = data.load("mnist")  # inside this package: no network, no TensorFlow
 olivetti = data.load("olivetti")  # downloaded once, or a clear error
 faces = data.load("olivetti", fallback="faces")  # warns if it returns other images
+birds = data.from_folder("~/pictures/birds", image_size=64)
 ```
 
 | name              | image     | train / test    | labels      | comes from          |
@@ -38,13 +39,16 @@ import os
 import sys
 import uuid
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfattn.data import avatars
+from tfattn.data.dataset import Dataset as Dataset
+from tfattn.data.folders import PictureWarning as PictureWarning
+from tfattn.data.folders import from_folder as from_folder
+from tfattn.data.folders import stream as stream
 from tfattn.data.sources import (
     EMBEDDED_NAMES,
     DataUnavailableError,
@@ -74,27 +78,6 @@ class FallbackWarning(UserWarning):
 
 class CacheWarning(UserWarning):
     """A cached file was damaged, or the cache folder cannot be written."""
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Images and labels of one data set.
-
-    Attributes:
-        name: The set these arrays really are, which after a fallback is not the one
-            asked for.
-        source: Where the arrays came from, in words.
-        x_train, x_test: Images, float32 in [0, 1], shape (n, h, w, c).
-        y_train, y_test: Labels, int64, shape (n,), or `None` where there are none; of
-            avatars their attributes (n, 13), see `tfattn.data.avatars`.
-    """
-
-    name: str
-    source: str
-    x_train: np.ndarray = field(repr=False)
-    y_train: np.ndarray | None = field(repr=False)
-    x_test: np.ndarray = field(repr=False)
-    y_test: np.ndarray | None = field(repr=False)
 
 
 def load(name: str, fallback: str | None = None) -> Dataset:

@@ -1,10 +1,14 @@
 """A user's own pictures: read, brought to a model's size, written beside others."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfattn.data import masks
+
+if TYPE_CHECKING:  # Pillow is imported only where a picture is read
+    from PIL.Image import Image
 
 _ORIENTATION = 0x0112  # EXIF's tag
 
@@ -27,19 +31,14 @@ def read_picture(
     Raises:
         ValueError: If the file is missing or no picture.
     """
-    from PIL import ImageOps
-
     h, w, channels = image_shape
-    picture = ImageOps.exif_transpose(_open(path))
-    mode = "L" if channels == 1 else "RGB"
+    picture = open_picture(path)
     words = f"{path}: {picture.width}×{picture.height} pixels, {picture.mode}"
     if (picture.width, picture.height) != (w, h):
         words += f", cut about the middle where needed and resized to {w}×{h}"
-    if picture.mode != mode:
-        words += ", made grey" if mode == "L" else ", made RGB"
-    picture = ImageOps.fit(_flat(picture, mode), (w, h))
-    image = np.asarray(picture, "float32").reshape(image_shape) / 255
-    return image, words
+    if picture.mode != mode_of(channels):
+        words += ", made grey" if channels == 1 else ", made RGB"
+    return fitted(picture, image_shape) / np.float32(255), words
 
 
 def read_mask(
@@ -107,13 +106,43 @@ def write_picture(path: str | Path, image: np.ndarray) -> None:
     )
 
 
+def mode_of(channels: int) -> str:
+    """Pillow's mode of pictures with 1 or 3 channels."""
+    return "L" if channels == 1 else "RGB"
+
+
+def open_picture(path: str | Path) -> "Image":
+    """The picture in a file, of animations the first, turned as its camera says.
+
+    Raises:
+        ValueError: If the file is missing or no picture.
+    """
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(_open(path))
+
+
+def fitted(picture: "Image", image_shape: tuple[int, int, int]) -> np.ndarray:
+    """A picture cut about the middle and resized, without aliasing: bytes (h, w, c).
+
+    What is transparent becomes white. ValueError for colors that are not numbers.
+    """
+    from PIL import ImageOps
+
+    h, w, channels = image_shape
+    picture = ImageOps.fit(_flat(picture, mode_of(channels)), (w, h))
+    return np.asarray(picture).reshape(image_shape)
+
+
 def _open(path):
     from PIL import Image
 
     try:
-        picture = Image.open(path)
-        picture.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        with open(path, "rb") as file:
+            picture = Image.open(file)
+            picture.load()
+    # A damaged file can break any part of Pillow.
+    except Exception as error:
         raise ValueError(
             f"Expected a picture file. Received: {path} ({error})"
         ) from None
@@ -124,10 +153,17 @@ def _flat(picture, mode):
     """A picture of 8 bits without transparency, which becomes white."""
     from PIL import Image
 
-    if picture.mode.startswith("I;16") or picture.mode == "I":
-        # Pillow would cut 16 bits off instead of scaling them.
+    # Pillow would cut these off instead of scaling them.
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         levels = np.asarray(picture, "float64")
-        picture = Image.fromarray(np.rint(levels / 65535 * 255).astype("uint8"))
+        if not np.isfinite(levels).all():
+            raise ValueError("Expected pixels that are numbers. Received: NaN or ∞")
+        if picture.mode != "F":
+            levels = levels / 65535
+        elif levels.max() > 1:
+            levels = levels / 255
+        levels = np.rint(255 * levels.clip(0, 1))
+        picture = Image.fromarray(levels.astype("uint8"))
     if "A" in picture.getbands() or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")

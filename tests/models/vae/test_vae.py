@@ -202,7 +202,7 @@ def test_binarisation_is_drawn_anew_and_leaves_binary_images_alone():
             np.testing.assert_array_equal(seen[0], images)
         else:
             assert abs(np.mean(seen) - 0.3) < 0.1
-    assert np.all(np.isfinite(logits["logits"]))
+    assert np.all(np.isfinite(logits["pixels"]))
 
 
 @on_tensorflow

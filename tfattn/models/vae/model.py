@@ -11,22 +11,17 @@ from tfattn._checks import (
     check_above_0,
     check_choice,
     check_integer,
-    checked_binary_images,
     checked_images,
 )
 from tfattn._typing import Tensor
-from tfattn.densities import (
-    bernoulli_log_density,
-    gaussian_log_density,
-    gaussian_sample,
-)
+from tfattn.densities import gaussian_log_density, gaussian_sample
 from tfattn.layers import CouplingFlow
 from tfattn.models.attention import attention_layer
-from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.generative import GenerativeModel
 from tfattn.models.importance_weighting import bounds
+from tfattn.models.pixels import pixel_distribution
 from tfattn.models.replicas import drawn
 from tfattn.models.vae.control import NO_CONTROL, AttentionControl
 from tfattn.models.vae.networks import (
@@ -42,26 +37,27 @@ CONTROLLABLE = ("self", "module")
 class AttentionVAE(GenerativeModel):
     """Convolutional variational autoencoder with attention in encoder and decoder.
 
-    With x a binary image, z its latent vector and y an optional class:
+    With x an image, z its latent vector and y an optional class:
 
     1. encoder: q(z|x) = N(mean, diag(exp(log_variance))), from residual blocks at
        (h/2, w/2) and (h/4, w/4) and attention at the latter
     2. z = mean + exp(log_variance / 2) ⊙ ε, with ε standard normal
-    3. decoder: p(x|z) = Bernoulli(sigmoid(logits)) for each pixel, from residual
-       blocks at (h/4, w/4) and (h/2, w/2) and attention at the latter, its keys
-       pooled 2×2
+    3. decoder: p(x|z), from residual blocks at (h/4, w/4) and (h/2, w/2) and attention
+       at the latter, its keys pooled 2×2; for each pixel Bernoulli(sigmoid(logit)) with
+       two levels, otherwise a mixture of discretised logistic distributions
     4. prior: p(z), a `CouplingFlow`; the standard normal with `num_flow_layers=0`
     5. evidence lower bound = log p(x|z) + log p(z) − log q(z|x) ≤ log p(x), summed
        over pixels and latents, in nats per image
 
-    Training maximises the bound: `fit(x)`, or with classes `fit(x, labels)`. Grey
-    levels in [0, 1] are probabilities, from which binary images are sampled anew in
-    each step (dynamic binarisation). Binary images stay as they are. Metrics of
-    `compile` compare these images with the decoder's probabilities.
+    Training maximises the bound: `fit(x)`, or with classes `fit(x, labels)`. With two
+    levels, gray ones in [0, 1] are probabilities, from which binary images are sampled
+    anew in each step (dynamic binarisation); binary images stay as they are. With more
+    levels, pixels are rounded to them. Metrics of `compile` compare these images with
+    the mean of each pixel.
 
     Source: Kingma & Welling, *Auto-Encoding Variational Bayes*, arXiv:1312.6114,
     equation 10; Burda et al., *Importance Weighted Autoencoders*, arXiv:1509.00519,
-    equation 8.
+    equation 8; Salimans et al., *PixelCNN++*, arXiv:1701.05517, section 2.1.
 
     Args:
         image_shape: (h, w, c), h and w divisible by 4.
@@ -72,6 +68,8 @@ class AttentionVAE(GenerativeModel):
         num_classes: Number of classes, or `None` for no class condition.
         width: Channels at (h/2, w/2); twice as many at (h/4, w/4). At least 8.
         num_flow_layers: Coupling layers of the prior.
+        levels: Levels of a pixel's channel, at least 2: 2 for black and white, 256 for
+            photographs and colors. `None` chooses 2 for one channel, otherwise 256.
         entropy_weight: Nats of loss for each nat of mean entropy of the decoder's
             self-attention map; above 0 it makes the map choose.
         seed: Seed of the draws in training.
@@ -80,9 +78,9 @@ class AttentionVAE(GenerativeModel):
         inputs: Images (n, h, w, c), or with classes (images, labels (n,)).
 
     Output:
-        Dictionary of the binary `images` and their `logits` (n, h, w, c), and of
-        `reconstruction` = −log p(x|z) and `kl` = log q(z|x) − log p(z) at a sampled z,
-        both (n,), in nats.
+        Dictionary of the `images` with the model's levels (n, h, w, c), of the
+        parameters of their `pixels`, see `decode`, and of `reconstruction` =
+        −log p(x|z) and `kl` = log q(z|x) − log p(z) at a sampled z, both (n,), in nats.
 
     Exported functions:
         generate: `generate` from standard normal noise (n, latent_dim), and the
@@ -104,6 +102,7 @@ class AttentionVAE(GenerativeModel):
         num_classes: int | None = None,
         width: int = 32,
         num_flow_layers: int = 4,
+        levels: int | None = None,
         entropy_weight: float = 0.0,
         seed: int = 0,
         **kwargs: Any,
@@ -121,13 +120,20 @@ class AttentionVAE(GenerativeModel):
                 'Only attention="self" has a map whose entropy can be weighted. '
                 f"Received: entropy_weight={entropy_weight}, attention={attention!r}"
             )
+        if levels is None:
+            levels = 2 if self.image_shape[-1] == 1 else 256
+        levels = check_integer("levels", levels, least=2)
+        # Half precision would round the levels.
+        self.autocast = False
         self.latent_dim = latent_dim
         self.attention = attention
         self.width = width
         self.num_flow_layers = check_integer(
             "num_flow_layers", num_flow_layers, least=0
         )
+        self.levels = levels
         self.entropy_weight = entropy_weight
+        self._distribution = pixel_distribution(self.image_shape[-1], levels)
 
         with self._settings(self.dtype_policy):
             self.encoder = build_encoder(
@@ -140,7 +146,9 @@ class AttentionVAE(GenerativeModel):
                 attention, "decoder_attention", pool_size=2
             )
             self.decoder_attention.build(self.decoder_features.output.shape)
-            self.decoder_image = build_decoder_image(self.image_shape, width)
+            self.decoder_image = build_decoder_image(
+                self.image_shape, width, self._distribution.num_parameters
+            )
         # Densities are differences of large numbers: never in half precision.
         self.prior = CouplingFlow(num_flow_layers, dtype="float32", name="prior")
         condition_shape = (None, num_classes) if num_classes else None
@@ -154,32 +162,32 @@ class AttentionVAE(GenerativeModel):
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         x, condition = self._split(inputs)
-        x = binary_draw(x, self.seed_generator)
+        x = self._distribution.drawn(x, self.seed_generator)
         mean, log_variance = self.encoder([x, *condition])
         noise = drawn(keras.random.normal, ops.shape(mean), self.seed_generator)
         z = gaussian_sample(mean, log_variance, noise)
         if self.entropy_weight:
-            logits, entropy = self._logits_and_entropy(z, condition)
+            pixels, entropy = self._pixels_and_entropy(z, condition)
             self.add_loss(self.entropy_weight * entropy)
         else:
-            logits = self._logits(z, condition)
+            pixels = self._pixels(z, condition)
         return {
             "images": x,
-            "logits": logits,
-            "reconstruction": -bernoulli_log_density(x, logits),
+            "pixels": pixels,
+            "reconstruction": -self._distribution.log_density(x, pixels),
             "kl": gaussian_log_density(noise, log_variance)
             - self.prior(z, *condition)[1],
         }
 
     def _compared(self, outputs):
-        return outputs["images"], ops.sigmoid(outputs["logits"])
+        return outputs["images"], self._distribution.expected(outputs["pixels"])
 
-    def _logits(self, z, encoded, **control) -> Tensor:
+    def _pixels(self, z, encoded, **control) -> Tensor:
         features = self.decoder_features([z, *encoded])
         return self.decoder_image(self.decoder_attention(features, **control))
 
-    def _logits_and_entropy(self, z, encoded) -> tuple[Tensor, Tensor]:
-        """The logits, and the mean entropy of the rows of the decoder's map."""
+    def _pixels_and_entropy(self, z, encoded) -> tuple[Tensor, Tensor]:
+        """The pixels' parameters, and the mean entropy of the decoder's map's rows."""
         features, weights = self.decoder_attention(
             self.decoder_features([z, *encoded]), return_attention_scores=True
         )
@@ -212,7 +220,7 @@ class AttentionVAE(GenerativeModel):
         *,
         control: AttentionControl = NO_CONTROL,
     ) -> Tensor:
-        """Logits of the pixels.
+        """Parameters of each pixel's distribution.
 
         Args:
             z: Latents (n, latent_dim).
@@ -220,7 +228,8 @@ class AttentionVAE(GenerativeModel):
             control: How the decoder's attention is bent, see `AttentionControl`.
 
         Returns:
-            Logits (n, h, w, c).
+            With two levels the logits of white (n, h, w, c), otherwise the parameters
+            (n, h, w, num_parameters) of `tfattn.models.pixels.LevelPixels`.
         """
         if len(z.shape) != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(
@@ -230,7 +239,7 @@ class AttentionVAE(GenerativeModel):
         z = ops.convert_to_tensor(z, dtype="float32")
         encoded = self._condition(condition, z.shape[0])
         if control is NO_CONTROL:
-            return self._logits(z, encoded)
+            return self._pixels(z, encoded)
         if self.attention not in CONTROLLABLE:
             raise ValueError(
                 f"Attention can be controlled in models with attention in "
@@ -243,7 +252,7 @@ class AttentionVAE(GenerativeModel):
                 f"Expected a key_mask of shape {expected}. "
                 f"Received: key_mask of shape {np.shape(control.key_mask)}"
             )
-        return self._logits(z, encoded, **control._asdict())
+        return self._pixels(z, encoded, **control._asdict())
 
     def sample_latents(
         self,
@@ -286,14 +295,15 @@ class AttentionVAE(GenerativeModel):
             control: As in `decode`.
 
         Returns:
-            NumPy array (n, h, w, c) of pixel probabilities in [0, 1].
+            NumPy array (n, h, w, c) of the mean of each pixel in [0, 1], with two
+            levels the probability of white; the noise of single pixels is not sampled.
 
         Raises:
             ValueError: For a condition that does not fit the model, or a temperature
                 that is not above 0.
         """
         z = self.sample_latents(n, condition, temperature=temperature, seed=seed)
-        return self._probabilities(z, condition, control)
+        return self._images(z, condition, control)
 
     def reconstruct(
         self,
@@ -302,13 +312,13 @@ class AttentionVAE(GenerativeModel):
         *,
         control: AttentionControl = NO_CONTROL,
     ) -> np.ndarray:
-        """Decodes the mean of q(z|x): NumPy array of probabilities, shaped like x."""
+        """Decodes the mean of q(z|x): NumPy array of each pixel's mean, like x."""
         mean, _ = self.encode(x, condition)
-        return self._probabilities(mean, condition, control)
+        return self._images(mean, condition, control)
 
-    def _probabilities(self, z, condition, control=NO_CONTROL):
-        logits = self.decode(z, condition, control=control)
-        return ops.convert_to_numpy(ops.sigmoid(logits))
+    def _images(self, z, condition, control=NO_CONTROL):
+        pixels = self.decode(z, condition, control=control)
+        return ops.convert_to_numpy(self._distribution.expected(pixels))
 
     def interpolate(
         self,
@@ -330,7 +340,7 @@ class AttentionVAE(GenerativeModel):
             num_steps: Number of images on each path, both ends included.
 
         Returns:
-            NumPy array (n, num_steps, h, w, c) of probabilities.
+            NumPy array (n, num_steps, h, w, c) of the mean of each pixel.
         """
         num_steps = check_integer("num_steps", num_steps, least=2)
         encoded = self._condition(condition, np.shape(x_from)[0])
@@ -341,7 +351,7 @@ class AttentionVAE(GenerativeModel):
         steps = []
         for t in np.linspace(0.0, 1.0, num_steps):
             z = self.prior.inverse((1 - t) * start + t * end, *encoded)
-            steps.append(self._probabilities(z, condition))
+            steps.append(self._images(z, condition))
         return np.stack(steps, axis=1)
 
     def attention_maps(
@@ -383,10 +393,11 @@ class AttentionVAE(GenerativeModel):
         seed: int = 0,
         batch_size: int = 500,
     ) -> np.ndarray:
-        """Evidence lower bound of binary images.
+        """Evidence lower bound of images.
 
         Args:
-            x: Binary images (n, h, w, c).
+            x: Images (n, h, w, c), binary with two levels, otherwise in [0, 1] and
+                rounded to the model's levels.
             condition: Classes (n,), for a model with classes.
             num_samples: Draws of z averaged over for each image.
             seed: Integer seed of the draws.
@@ -396,7 +407,7 @@ class AttentionVAE(GenerativeModel):
             NumPy array (n,), nats per image.
 
         Raises:
-            ValueError: If x is not binary or not of the model's size.
+            ValueError: If x is not of the model's size, or with two levels not binary.
         """
         bound, _ = self._score(x, condition, num_samples, seed, batch_size)
         return bound
@@ -423,7 +434,7 @@ class AttentionVAE(GenerativeModel):
 
     def _score(self, x, condition, num_samples, seed, batch_size):
         """Mean and log-mean-exp of the log weights of `num_samples` draws."""
-        x = checked_binary_images(x, self.image_shape)
+        x = self._distribution.checked(x, self.image_shape)
         num_samples = check_integer("num_samples", num_samples, least=1)
         return bounds(
             self._compiled_log_weights,
@@ -442,10 +453,11 @@ class AttentionVAE(GenerativeModel):
         z = gaussian_sample(mean, log_variance, noise)  # (draws, n, latent_dim)
         z = ops.reshape(z, (draws * n, self.latent_dim))
         condition = [ops.tile(c, (draws, 1)) for c in condition]
-        logits = ops.reshape(self._logits(z, condition), (draws, n, *self.image_shape))
+        pixels = self._pixels(z, condition)
+        pixels = ops.reshape(pixels, (draws, n, *pixels.shape[1:]))
         log_prior = ops.reshape(self.prior(z, *condition)[1], (draws, n))
         return (
-            bernoulli_log_density(x, logits)
+            self._distribution.log_density(x, pixels)
             + log_prior
             - gaussian_log_density(noise, log_variance)
         )
@@ -454,7 +466,7 @@ class AttentionVAE(GenerativeModel):
         def generate(noise, *condition):
             encoded = [self._encoded(classes) for classes in condition]
             z = self.prior.inverse(noise, *encoded)
-            return ops.sigmoid(self._logits(z, encoded))
+            return self._distribution.expected(self._pixels(z, encoded))
 
         inputs = [tensor_input("noise", self.latent_dim), *self._condition_inputs()]
         return {
@@ -469,5 +481,6 @@ class AttentionVAE(GenerativeModel):
             "attention": self.attention,
             "width": self.width,
             "num_flow_layers": self.num_flow_layers,
+            "levels": self.levels,
             "entropy_weight": self.entropy_weight,
         }

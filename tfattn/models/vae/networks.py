@@ -48,17 +48,19 @@ def build_decoder_features(
     return keras.Model(inputs, x, name="decoder_features")
 
 
-def build_decoder_image(image_shape: tuple[int, int, int], width: int) -> keras.Model:
-    """Features (h/2, w/2, width) to the logits of the pixels."""
-    h, w, channels = image_shape
+def build_decoder_image(
+    image_shape: tuple[int, int, int], width: int, num_parameters: int
+) -> keras.Model:
+    """Features (h/2, w/2, width) to parameters of each pixel's distribution."""
+    h, w, _ = image_shape
     features = keras.Input((h // 2, w // 2, width))
     x = layers.Activation("silu")(features)
     x = layers.Conv2D(width, 3, padding="same")(x)
     x = layers.Activation("silu")(DepthToSpace()(x))  # (h, w, width/4)
-    logits = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(
-        x
+    last = layers.Conv2D(
+        num_parameters, 3, padding="same", dtype="float32", name="logits"
     )
-    return keras.Model(features, logits, name="decoder_image")
+    return keras.Model(features, last(x), name="decoder_image")
 
 
 def _inputs(shape, num_classes):
