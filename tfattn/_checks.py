@@ -55,10 +55,16 @@ def check_image_shape(image_shape: Sequence[int], divisor: int) -> None:
             "Expected image_shape=(height, width, channels). "
             f"Received: image_shape={image_shape!r}"
         )
-    if image_shape[0] % divisor or image_shape[1] % divisor:
+    h, w, c = image_shape
+    if h % divisor or w % divisor:
+        below, above = (
+            tuple(max(1, size + up) // divisor * divisor for size in (h, w))
+            for up in (0, divisor - 1)
+        )
+        nearest = [(*size, c) for size in (below, above) if 0 not in size]
         raise ValueError(
-            f"Expected height and width divisible by {divisor}. "
-            f"Received: image_shape={tuple(image_shape)}"
+            f"Expected height and width divisible by {divisor}, such as "
+            f"{' or '.join(map(str, nearest))}. Received: image_shape={(h, w, c)}"
         )
 
 

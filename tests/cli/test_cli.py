@@ -20,7 +20,7 @@ from PIL import Image
 
 from tfattn import data
 from tfattn.cli import main as cli
-from tfattn.cli.systems import SYSTEMS, binary, completion, gan, transformer
+from tfattn.cli.systems import SYSTEMS, completion, gan, likelihood, transformer
 from tfattn.data import masks, pictures
 from tfattn.models import load_pretrained
 from tfattn.training import runs
@@ -121,7 +121,7 @@ def test_nats_of_independent_pixels_by_hand():
     images = np.array([[1, 1], [1, 0], [1, 0], [0, 0]], "float32").reshape(4, 1, 2, 1)
     dataset = data.Dataset("hand", "hand", images, None, images[:2], None)
     expected = -(2 * np.log(3 / 4) + np.log(1 / 4) + np.log(3 / 4)) / 2
-    assert binary.nats_of_independent_pixels(dataset) == pytest.approx(expected)
+    assert likelihood.nats_of_independent_pixels(dataset) == pytest.approx(expected)
 
 
 @pytest.mark.slow
@@ -325,7 +325,7 @@ def test_each_row_of_a_sheet_is_drawn_for_what_stands_beside_it(condition, monke
 
 def test_conditions_need_labels():
     without = dataclasses.replace(few_digits("digits"), y_train=None)
-    with pytest.raises(ValueError, match="data set with labels"):
+    with pytest.raises(ValueError, match="a class for each image"):
         SYSTEMS["transformer"].build(
             without, seed=0, condition="class", mixed_precision=False
         )

@@ -33,19 +33,25 @@ from tfattn.training.runs import (
     write_whole,
 )
 
+DATA_OPTIONS = ("data", "image_size", "channels", "labels")
+# Of a folder's pictures, by default.
+IMAGE_SIZE = 32
+
 
 def train(arguments: argparse.Namespace) -> None:
     """`tfattn train SYSTEM`: from a data set's name to a finished run folder."""
     system = SYSTEMS[arguments.system]
     check_integer("--epochs", arguments.epochs, 1)
-    run = arguments.out or Path("runs") / f"{arguments.system}_{arguments.data}"
+    name = Path(arguments.data).resolve().name
+    run = arguments.out or Path("runs") / f"{arguments.system}_{name}"
     not_config = ("action", "out", "resume")
     config = {k: v for k, v in vars(arguments).items() if k not in not_config}
+    config |= described_data(system, arguments)
     config["versions"] = _versions()
     check_run(run, config, arguments.resume)
-    dataset = data.load(arguments.data)
+    dataset = load_data(config)
     keras.utils.set_random_seed(arguments.seed)
-    not_options = ("system", "data", "epochs", "versions")
+    not_options = ("system", "epochs", "versions", *DATA_OPTIONS)
     options = {k: v for k, v in config.items() if k not in not_options}
     model = system.build(dataset, **options)
     folder = RunFolder(run, system.batches(model, dataset, arguments.seed))
@@ -71,6 +77,53 @@ def train(arguments: argparse.Namespace) -> None:
     write_json(run / "metrics.json", result)
     system.draw(model, dataset, run)
     print_summary(run, result, system)
+
+
+def described_data(system: System, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The data that a run is asked for, as its files keep it.
+
+    Raises:
+        ValueError: If it is neither a data set that the system takes nor a folder, or
+            if the options of a folder stand beside the name of a data set.
+    """
+    found = {name: getattr(arguments, name) for name in DATA_OPTIONS}
+    if arguments.data not in data.NAMES:
+        folder = Path(arguments.data).expanduser()
+        if not folder.is_dir():
+            raise ValueError(
+                f"Expected --data to be a folder of pictures or one of {system.data}. "
+                f"Received: {arguments.data}"
+            )
+        return {
+            "data": str(folder.resolve()),
+            "image_size": arguments.image_size or IMAGE_SIZE,
+            "channels": arguments.channels or 3,
+            "labels": arguments.labels,
+        }
+    if arguments.data not in system.data:
+        raise ValueError(
+            f"Expected --data to be a folder of pictures or one of {system.data}, the "
+            f"data sets of this system. Received: {arguments.data}"
+        )
+    given = [name for name in DATA_OPTIONS[1:] if found[name] is not None]
+    if given:
+        raise ValueError(
+            f"--image-size, --channels and --labels are for a folder of pictures. "
+            f"Received: {', '.join(given)} with --data {arguments.data}"
+        )
+    return found
+
+
+def load_data(config: dict[str, Any]) -> data.Dataset:
+    """The data set of a run, from what its files keep."""
+    if config["data"] in data.NAMES:
+        return data.load(config["data"])
+    return data.from_folder(
+        config["data"],
+        config["image_size"],
+        channels=config["channels"],
+        labels=config["labels"],
+    )
 
 
 def check_run(run: Path, config: dict[str, Any], resume: bool) -> None:
@@ -183,7 +236,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     model, result = load_run(arguments.run)
     system = SYSTEMS[result["system"]]
     options = {k: v for k, v in vars(arguments).items() if k not in ("action", "run")}
-    result |= system.evaluate(model, data.load(result["data"]), **options)
+    result |= system.evaluate(model, load_data(result), **options)
     write_json(arguments.run / "metrics.json", result)
     print(f"\n{textwrap.fill(system.in_words(result), 79)}")
 
@@ -268,9 +321,25 @@ def build_parser() -> argparse.ArgumentParser:
         command = systems.add_parser(name, help=system.__doc__)
         command.add_argument(
             "--data",
-            choices=system.data,
             default=system.data[0],
-            help="data set (default: %(default)s)",
+            help=f"{', '.join(system.data)}, or a folder of pictures "
+            "(default: %(default)s)",
+        )
+        command.add_argument(
+            "--image-size",
+            type=int,
+            help=f"of a folder: side of the images in pixels (default: {IMAGE_SIZE})",
+        )
+        command.add_argument(
+            "--channels",
+            type=int,
+            choices=(1, 3),
+            help="of a folder: 1 for gray, 3 for colors (default: 3)",
+        )
+        command.add_argument(
+            "--labels",
+            choices=("folders",),
+            help="of a folder: each folder in it is a class (default: no classes)",
         )
         system.add_options(command)
         command.add_argument("--epochs", type=int, default=system.recipe.epochs)

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 
 from tfattn.cli.progress import ProgressBar
 from tfattn.data import Dataset
+from tfattn.evaluation import avatar_report
 from tfattn.models.base import ImageModel
 from tfattn.training import Recipe, RunFolder, ShuffledBatches
 from tfattn.training.runs import write_figure
 
+AVATAR_SEED = 1
 ModelT = TypeVar("ModelT", bound=ImageModel)
 
 
@@ -128,16 +130,48 @@ class System(ABC, Generic[ModelT]):
         return [(["sample", str(run), "--seed", "1"], "another sheet of new images")]
 
 
-def num_classes_of(dataset: Dataset) -> int:
-    """Number of classes; ValueError for a data set without labels."""
-    return int(labels_of(dataset)[0].max()) + 1
+def num_classes_of(dataset: Dataset) -> int | None:
+    """Number of classes; `None` for a data set without labels, or with attributes."""
+    if dataset.y_train is None or dataset.y_train.ndim > 1:
+        return None
+    return int(max(labels.max(initial=0) for labels in labels_of(dataset))) + 1
 
 
 def labels_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test labels; ValueError for a data set without labels."""
-    if dataset.y_train is None or dataset.y_test is None:
-        raise ValueError(f"Expected a data set with labels. Received: {dataset.name}")
-    return dataset.y_train, dataset.y_test
+    """Training and test labels; ValueError for a data set without classes."""
+    train, test = dataset.y_train, dataset.y_test
+    if train is None or test is None or train.ndim > 1:
+        raise ValueError(
+            "Expected a data set with a class for each image. Received: "
+            f"{dataset.name}; of a folder, --labels folders makes its folders classes"
+        )
+    return train, test
+
+
+def avatar_measurements(system: System, model: Any, dataset: Dataset) -> dict[str, Any]:
+    """The report on as many samples of a model as there are test images."""
+    images = system.sample(model, len(dataset.x_test), AVATAR_SEED)
+    report = avatar_report(images, dataset.y_train)
+    print(
+        f"generated avatars: valid {report['valid']:.1%}, all rules kept by "
+        f"{_percent(report['all_rules'])} of these, new {_percent(report['novelty'])}",
+        flush=True,
+    )
+    return report
+
+
+def avatars_in_words(report: dict[str, Any]) -> str:
+    """What the report on avatars means."""
+    return (
+        f" Of {report['num_images']} generated images, {report['valid']:.1%} are "
+        "avatars but for a few pixels, and of these "
+        f"{_percent(report['all_rules'])} keep all rules, such as earrings that are "
+        "alike."
+    )
+
+
+def _percent(share):
+    return "none" if share is None else f"{share:.1%}"
 
 
 def add_attention(parser: argparse.ArgumentParser, model_class: Any) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tfattn import data, plots
-from tfattn.cli.systems.base import System, labels_of, num_classes_of
-from tfattn.cli.systems.binary import TEST_DRAW_SEED, binarisation
+from tfattn import plots
+from tfattn.cli.systems.base import System, labels_of
+from tfattn.cli.systems.likelihood import pixels_in_words, with_levels
 from tfattn.data import Dataset
 from tfattn.models import ImageClassifier
 from tfattn.training.recipes import RECIPES
@@ -32,9 +32,10 @@ class ClassifierSystem(System[ImageClassifier]):
         )
 
     def build(self, dataset: Dataset, *, seed: int, binarize: bool) -> ImageClassifier:
+        num_classes = int(max(labels.max() for labels in labels_of(dataset))) + 1
         return ImageClassifier(
             dataset.x_train.shape[1:],
-            num_classes=num_classes_of(dataset),
+            num_classes=num_classes,
             # Clothes have no left and right, digits have.
             flip=dataset.name == "fashion_mnist",
             binarize=binarize,
@@ -58,7 +59,7 @@ class ClassifierSystem(System[ImageClassifier]):
         print(f"test accuracy: {accuracy:.2%}", flush=True)
         protocol = f"all {len(dataset.x_test)} test images, once, after training"
         if model.binarize:
-            protocol += f"; {binarisation(dataset.name)}"
+            protocol += f"; {pixels_in_words(dataset, 2)}"
         return {"protocol": protocol, "accuracy": accuracy}
 
     def in_words(self, result: dict[str, Any]) -> str:
@@ -93,4 +94,4 @@ class ClassifierSystem(System[ImageClassifier]):
 def _judged(model, dataset):
     """The test images as the classifier takes them."""
     x = dataset.x_test
-    return data.binarize(x, TEST_DRAW_SEED) if model.binarize else x
+    return with_levels(x, 2) if model.binarize else x

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfattn import data, plots
+from tfattn import plots
 from tfattn.cli.systems.base import (
     System,
     add_attention,
@@ -14,7 +14,7 @@ from tfattn.cli.systems.base import (
     attention_of,
     dtype_of,
 )
-from tfattn.cli.systems.binary import TEST_DRAW_SEED, binarisation
+from tfattn.cli.systems.likelihood import is_binary, pixels_in_words, with_levels
 from tfattn.data import Dataset, masks
 from tfattn.evaluation import completion_quality, metrics
 from tfattn.evaluation.baselines import mean_image
@@ -23,8 +23,6 @@ from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
 FACES = ("olivetti", "faces")
-# Black and white, as the VAE and the Transformer have them.
-DIGITS = ("mnist", "binarized_mnist", "digits")
 # Of a few hundred faces the prior learns few latents; other sets are larger.
 NUM_LATENTS_OF_FACES, NUM_LATENTS = 8, 16
 # Small sets are repeated until an epoch has so many images, masks of their own each.
@@ -41,7 +39,15 @@ class CompletionSystem(System[CompletionVAE]):
     """The completion VAE, on faces or digits, for the command line."""
 
     recipe = RECIPES[CompletionVAE]
-    data = ("olivetti", "faces", "mnist", "fashion_mnist", "binarized_mnist", "digits")
+    data = (
+        "olivetti",
+        "faces",
+        "mnist",
+        "fashion_mnist",
+        "binarized_mnist",
+        "digits",
+        "avatars",
+    )
     pictures = (
         ("samples.png", "test images, their lower halves hidden and completed"),
         *((f"samples_{n}.png", f"the same for the mask {n}") for n in masks.NAMES[1:]),
@@ -75,7 +81,7 @@ class CompletionSystem(System[CompletionVAE]):
         return CompletionVAE(
             dataset.x_train.shape[1:],
             latent_dim=NUM_LATENTS_OF_FACES if faces else NUM_LATENTS,
-            levels=2 if dataset.name in DIGITS else 256,
+            levels=2 if is_binary(dataset) else 256,
             attention=attention_of(attention),
             adversarial=adversarial,
             gate=gate,
@@ -212,7 +218,7 @@ def quality(
 def protocol(dataset: Dataset, model: CompletionVAE, x: np.ndarray) -> str:
     """Words on what `measure` measures."""
     people = ", of people that training never shows" * (dataset.name == "olivetti")
-    drawn = f"; {binarisation(dataset.name)}" * (model.levels == 2)
+    drawn = f"; {pixels_in_words(dataset, 2)}" * (model.levels == 2)
     return (
         f"{len(x)} test images{people}{drawn}; PSNR of hidden pixels, peak 1, and "
         f"SSIM of the windows that touch them; the mean of {NUM_SAMPLES} completions, "
@@ -226,7 +232,7 @@ def test_images(dataset: Dataset, model: CompletionVAE) -> np.ndarray:
     """All test images, or a seeded subset of a large set, of the model's levels."""
     order = np.random.default_rng(0).permutation(len(dataset.x_test))
     x = dataset.x_test[np.sort(order[:NUM_TEST_IMAGES])]
-    return data.binarize(x, TEST_DRAW_SEED) if model.levels == 2 else x
+    return with_levels(x, 2) if model.levels == 2 else x
 
 
 def _measured_mask(model, x, name):

@@ -13,6 +13,8 @@ from tfattn.cli.systems.base import (
     add_attention,
     add_mixed_precision,
     attention_of,
+    avatar_measurements,
+    avatars_in_words,
     dtype_of,
     labels_of,
     num_classes_of,
@@ -20,6 +22,7 @@ from tfattn.cli.systems.base import (
 from tfattn.data import Dataset
 from tfattn.evaluation import generation_report, metrics
 from tfattn.models import SelfAttentionGAN, load_pretrained
+from tfattn.models.pretrained import MODELS
 from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
@@ -38,9 +41,9 @@ class GANSystem(System[SelfAttentionGAN]):
     """The self-attention GAN for the command line."""
 
     recipe = RECIPES[SelfAttentionGAN]
-    data = ("mnist", "fashion_mnist", "digits")
+    data = ("mnist", "fashion_mnist", "digits", "avatars", "faces", "olivetti")
     pictures = (
-        ("samples.png", "new images, a row for each class"),
+        ("samples.png", "new images; with classes, a row for each"),
         ("attention.png", MAP_WORDS),
     )
 
@@ -63,6 +66,8 @@ class GANSystem(System[SelfAttentionGAN]):
     def training_arrays(
         self, dataset: Dataset, model: SelfAttentionGAN
     ) -> tuple[np.ndarray, ...]:
+        if model.num_classes is None:
+            return (dataset.x_train,)
         return dataset.x_train, labels_of(dataset)[0]
 
     def epoch_measurements(self, model: SelfAttentionGAN) -> dict[str, float]:
@@ -86,14 +91,20 @@ class GANSystem(System[SelfAttentionGAN]):
         )
 
     def measure(self, model: SelfAttentionGAN, dataset: Dataset) -> dict[str, Any]:
+        if dataset.name == "avatars":
+            return {"avatars": avatar_measurements(self, model, dataset)}
         return _quality_of_repeats(model, dataset, num_repeats=1)
 
     def evaluate(
         self, model: SelfAttentionGAN, dataset: Dataset, **options: Any
     ) -> dict[str, Any]:
+        if dataset.name == "avatars":
+            return self.measure(model, dataset)
         return _quality_of_repeats(model, dataset, NUM_REPEATS)
 
     def in_words(self, result: dict[str, Any]) -> str:
+        if "avatars" in result:
+            return avatars_in_words(result["avatars"]).strip()
         if "frechet_distance" not in result:
             return (
                 "Nothing was measured: no classifier for this data set is in the "
@@ -109,12 +120,15 @@ class GANSystem(System[SelfAttentionGAN]):
         )
 
     def draw(self, model: SelfAttentionGAN, dataset: Dataset, run: Path) -> None:
-        figure = plots.image_grid(_sheet(model), title="a row for each class")
+        title = "sampled from the model"
+        if model.num_classes is not None:
+            title += ", a row for each class"
+        figure = plots.image_grid(_sheet(model), title=title)
         write_figure(run / "samples.png", figure)
         if model.attention != "self":
             return
-        labels = np.arange(min(6, _num_classes(model)))
-        latents = model.sample_latents(len(labels), seed=SAMPLE_SEED)
+        labels = _labels(model, 6)
+        latents = model.sample_latents(6, seed=SAMPLE_SEED)
         figure = plots.attention_figure(
             model.generate_from(latents, labels),
             model.attention_maps(latents, labels),
@@ -123,13 +137,11 @@ class GANSystem(System[SelfAttentionGAN]):
         write_figure(run / "attention.png", figure)
 
     def sample(self, model: SelfAttentionGAN, n: int, seed: int) -> np.ndarray:
-        return model.generate(
-            n, np.arange(n) % _num_classes(model), temperature=TEMPERATURE, seed=seed
-        )
+        return model.generate(n, _labels(model, n), temperature=TEMPERATURE, seed=seed)
 
 
 def _quality_of_repeats(model, dataset, num_repeats) -> dict[str, Any]:
-    if dataset.name == "digits":
+    if f"classifier_{dataset.name}" not in MODELS:
         return {"protocol": "no classifier for this data set, so nothing was measured"}
     classifier = load_pretrained(f"classifier_{dataset.name}")
     n = len(dataset.x_test)
@@ -166,17 +178,19 @@ def _quality_of_repeats(model, dataset, num_repeats) -> dict[str, Any]:
     }
 
 
-def _num_classes(model) -> int:
-    if model.num_classes is None:
-        raise ValueError("Expected a GAN with classes. Received: one without.")
-    return model.num_classes
+def _labels(model, n):
+    """n classes to generate images for, in turn; `None` for a model without."""
+    return None if model.num_classes is None else np.arange(n) % model.num_classes
 
 
 def _sheet(model):
-    """Images of the same noise always: (classes, 10, h, w, c)."""
-    rows = _num_classes(model)
-    labels = np.repeat(np.arange(rows), 10)
+    """Images of the same noise always: (classes, 10, h, w, c), or ten rows."""
+    rows = model.num_classes or 10
+    labels = _labels(model, rows)
     images = model.generate(
-        10 * rows, labels, temperature=TEMPERATURE, seed=SAMPLE_SEED
+        10 * rows,
+        None if labels is None else np.repeat(labels, 10),
+        temperature=TEMPERATURE,
+        seed=SAMPLE_SEED,
     )
     return images.reshape(rows, 10, *model.image_shape)

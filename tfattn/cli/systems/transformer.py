@@ -7,19 +7,22 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfattn import data, plots
+from tfattn import plots
 from tfattn.cli.systems.base import (
     System,
     add_mixed_precision,
     dtype_of,
     labels_of,
+    num_classes_of,
 )
-from tfattn.cli.systems.binary import (
+from tfattn.cli.systems.likelihood import (
     TEST_DRAW_SEED,
-    binarisation,
-    nats_and_bits,
+    is_binary,
+    nats_in_words,
     nats_of_independent_pixels,
+    pixels_in_words,
     print_estimate,
+    with_levels,
 )
 from tfattn.data import Dataset, number_words
 from tfattn.evaluation import metrics
@@ -32,13 +35,15 @@ NUM_TEST_PAIRS = 2_000
 # The first was trained on black and white images, the second on grey ones.
 JUDGES = ("classifier_binarized_mnist", "classifier_mnist")
 SAMPLE_SEED = 0
+# Of gray and colors: a token is a patch of four pixels, with 8⁴ = 4096 values.
+LEVELS = 8
 
 
 class TransformerSystem(System[ImageTransformer]):
     """The image Transformer for the command line."""
 
     recipe = RECIPES[ImageTransformer]
-    data = ("mnist", "fashion_mnist", "binarized_mnist", "digits")
+    data = ("mnist", "fashion_mnist", "binarized_mnist", "digits", "avatars")
     pictures = (
         ("samples.png", "100 new images, sampled from the model"),
         ("attention.png", "which pixels, or words, the model attends to"),
@@ -61,16 +66,16 @@ class TransformerSystem(System[ImageTransformer]):
         self, dataset: Dataset, *, seed: int, condition: str, mixed_precision: bool
     ) -> ImageTransformer:
         h, w, c = dataset.x_train.shape[1:]
+        # As it always was for Fashion-MNIST, whose numbers are compared.
+        levels = 2 if is_binary(dataset) or dataset.name == "fashion_mnist" else LEVELS
+        print(f"pixels: {pixels_in_words(dataset, levels)}", flush=True)
         of_condition: dict[str, Any] = {}
-        if condition != "none" and dataset.y_train is None:
-            raise ValueError(
-                f"Expected a data set with labels for --condition {condition}. "
-                f"Received: {dataset.name}"
-            )
+        if condition != "none":
+            labels_of(dataset)  # there must be some
         if condition == "class":
             of_condition = {
                 "condition": "class",
-                "num_classes": int(labels_of(dataset)[0].max()) + 1,
+                "num_classes": num_classes_of(dataset),
             }
         elif condition == "text":
             of_condition = {
@@ -80,6 +85,7 @@ class TransformerSystem(System[ImageTransformer]):
             }
         return ImageTransformer(
             (h, 2 * w if condition == "text" else w, c),
+            levels=levels,
             seed=seed,
             dtype=dtype_of(mixed_precision),
             **of_condition,
@@ -114,10 +120,12 @@ class TransformerSystem(System[ImageTransformer]):
         # An image of the text condition is made of two, each with pixels of its own.
         num_images = model.image_shape[1] // dataset.x_test.shape[2]
         return {
-            "protocol": _protocol(model, dataset.name),
+            "protocol": _protocol(model, dataset),
+            "levels": model.levels,
+            "image_shape": model.image_shape,
             "negative_log_likelihood": estimate._asdict(),
             "nats_of_independent_pixels": num_images
-            * nats_of_independent_pixels(dataset),
+            * nats_of_independent_pixels(dataset, model.levels),
             "bits_per_dimension": metrics.bits_per_dimension(
                 estimate.value, model.image_shape
             ),
@@ -131,7 +139,7 @@ class TransformerSystem(System[ImageTransformer]):
         if model.condition != "text" or dataset.name != "mnist":
             return found
         images, pairs = _test_pairs(dataset)
-        real = data.binarize(images, TEST_DRAW_SEED)
+        real = with_levels(images, model.levels)
         drawn = model.generate(
             len(pairs), number_words.names_of(pairs), seed=SAMPLE_SEED
         )
@@ -148,11 +156,14 @@ class TransformerSystem(System[ImageTransformer]):
         return found
 
     def in_words(self, result: dict[str, Any]) -> str:
+        nats = result["negative_log_likelihood"]["value"]
+        levels = result["levels"]
         words = (
             "On average, the model needs "
-            f"{nats_and_bits(result['negative_log_likelihood']['value'])} to encode a "
-            "test image. Fewer is better. A model that knows only how often each pixel "
-            f"is white needs {result['nats_of_independent_pixels']:.1f} nats."
+            f"{nats_in_words(nats, levels, result['image_shape'])} to encode a test "
+            "image. Fewer is better. A model that knows only how often each pixel "
+            f"{'is white' if levels == 2 else 'has each level'} needs "
+            f"{result['nats_of_independent_pixels']:.1f} nats."
         )
         if result["data"] == "mnist" and result["condition"] == "none":
             shipped = pretrained_results("transformer_mnist")
@@ -232,7 +243,7 @@ def _test_set(model, dataset):
     elif model.condition == "text":
         images, pairs = _test_pairs(dataset)
         condition = number_words.names_of(pairs)
-    return data.binarize(images, TEST_DRAW_SEED), condition
+    return with_levels(images, model.levels), condition
 
 
 def _test_pairs(dataset):
@@ -245,8 +256,8 @@ def _test_pairs(dataset):
     )
 
 
-def _protocol(model, name):
-    words = f"exact; {binarisation(name)}"
+def _protocol(model, dataset):
+    words = f"exact; {pixels_in_words(dataset, model.levels)}"
     if model.condition == "text":
         words += (
             "; images of two digits, training and test from different images "

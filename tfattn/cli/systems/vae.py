@@ -8,13 +8,20 @@ import keras
 import numpy as np
 
 from tfattn import data, plots
-from tfattn.cli.systems.base import System, add_attention, attention_of
-from tfattn.cli.systems.binary import (
-    TEST_DRAW_SEED,
-    binarisation,
-    nats_and_bits,
+from tfattn.cli.systems.base import (
+    System,
+    add_attention,
+    attention_of,
+    avatar_measurements,
+    avatars_in_words,
+)
+from tfattn.cli.systems.likelihood import (
+    is_binary,
+    nats_in_words,
     nats_of_independent_pixels,
+    pixels_in_words,
     print_estimate,
+    with_levels,
 )
 from tfattn.data import Dataset
 from tfattn.evaluation import metrics
@@ -40,9 +47,12 @@ class VAESystem(System[AttentionVAE]):
         add_attention(parser, AttentionVAE)
 
     def build(self, dataset: Dataset, *, seed: int, attention: str) -> AttentionVAE:
+        levels = 2 if is_binary(dataset) else 256
+        print(f"pixels: {pixels_in_words(dataset, levels)}", flush=True)
         return AttentionVAE(
             dataset.x_train.shape[1:],
             attention=attention_of(attention),
+            levels=levels,
             seed=seed,
         )
 
@@ -53,15 +63,26 @@ class VAESystem(System[AttentionVAE]):
         )
 
     def measure(self, model: AttentionVAE, dataset: Dataset) -> dict[str, Any]:
-        x_test = data.binarize(dataset.x_test, TEST_DRAW_SEED)
+        x_test = with_levels(dataset.x_test, model.levels)
         bound = metrics.mean_estimate(-model.elbo(x_test))
         print_estimate("negative_elbo", bound)
-        return {
-            "protocol": binarisation(dataset.name),
+        found = {
+            "protocol": pixels_in_words(dataset, model.levels),
+            "levels": model.levels,
+            "image_shape": model.image_shape,
             "negative_elbo": bound._asdict(),
-            "nats_of_independent_pixels": nats_of_independent_pixels(dataset),
+            "nats_of_independent_pixels": nats_of_independent_pixels(
+                dataset, model.levels
+            ),
             "active_units": metrics.active_units(model.encode(x_test)[0]),
         }
+        if model.levels > 2:
+            found["bits_per_dimension"] = metrics.bits_per_dimension(
+                bound.value, model.image_shape
+            )
+        if dataset.name == "avatars":
+            found["avatars"] = avatar_measurements(self, model, dataset)
+        return found
 
     def evaluate(
         self,
@@ -73,7 +94,7 @@ class VAESystem(System[AttentionVAE]):
         subset_num_samples: int,
     ) -> dict[str, Any]:
         """Importance-weighted bounds."""
-        x_test = data.binarize(dataset.x_test, TEST_DRAW_SEED)
+        x_test = with_levels(dataset.x_test, model.levels)
         # A seeded subset: the first images of MNIST's test set are easier than the
         # rest.
         subset = np.random.default_rng(0).permutation(len(x_test))[:subset_size]
@@ -98,16 +119,24 @@ class VAESystem(System[AttentionVAE]):
             print_estimate(name, estimate)
         return {
             **{name: estimate._asdict() for name, estimate in bounds.items()},
-            "nats_of_independent_pixels": nats_of_independent_pixels(dataset),
+            "nats_of_independent_pixels": nats_of_independent_pixels(
+                dataset, model.levels
+            ),
         }
 
     def in_words(self, result: dict[str, Any]) -> str:
+        levels = result["levels"]
         words = (
             "On average, the model needs at most "
-            f"{nats_and_bits(result['negative_elbo']['value'])} to encode a test "
-            "image. Fewer is better. A model that knows only how often each pixel is "
-            f"white needs {result['nats_of_independent_pixels']:.1f} nats."
+            + nats_in_words(
+                result["negative_elbo"]["value"], levels, result["image_shape"]
+            )
+            + " to encode a test image. Fewer is better. A model that knows only how "
+            f"often each pixel {'is white' if levels == 2 else 'has each level'} needs "
+            f"{result['nats_of_independent_pixels']:.1f} nats."
         )
+        if "avatars" in result:
+            words += avatars_in_words(result["avatars"])
         if result["data"] == "mnist":
             shipped = pretrained_results("vae_mnist")
             words += (
@@ -122,7 +151,7 @@ class VAESystem(System[AttentionVAE]):
         write_figure(run / "samples.png", figure)
         if model.attention != "self":
             return
-        images = data.binarize(dataset.x_test, TEST_DRAW_SEED)[:6]
+        images = with_levels(dataset.x_test, model.levels)[:6]
         figure = plots.attention_figure(
             model.reconstruct(images),
             model.attention_maps(images),

@@ -165,7 +165,7 @@ class CompletionVAE(AdversarialCompletion):
             self.decoder = build_decoder(*shared, gate, dropout, self.seed + 2)
             if adversarial:
                 self.discriminator = build_discriminator(
-                    self.image_shape, None, DISCRIMINATOR_WIDTH, None, True
+                    self.image_shape, None, DISCRIMINATOR_WIDTH, None, True, depth=2
                 )
         names = [*self.LOSS_TERMS]
         if adversarial:

@@ -18,19 +18,25 @@ from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel, loss_cotangent
 from tfattn.models.attention import attention_map, gammas
 from tfattn.models.exporting import tensor_input
-from tfattn.models.gan.networks import build_discriminator, build_generator
+from tfattn.models.gan.networks import (
+    build_discriminator,
+    build_generator,
+    num_halvings,
+)
 from tfattn.models.replicas import drawn
 from tfattn.models.training_data import is_data_set
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class SelfAttentionGAN(AdversarialModel):
-    """Residual generator and discriminator with attention at half the image's size.
+    """Residual generator and discriminator with attention between distant places.
 
     With x an image, z a standard normal latent vector and y an optional class:
 
     1. generator: G(z, y), residual blocks from (h/4, w/4) to (h, w) with batch
-       normalisation; a class stands beside z and in each normalisation
+       normalisation, of larger images from (h/8, w/8), from 112 pixels on from
+       (h/16, w/16); attention at half the image's size, and at most at about 32×32; a
+       class stands beside z and in each normalisation
     2. discriminator: D(x, y) = w·f(x) + e(y)·f(x), f from residual blocks, summed over
        the places, the second term only with classes
     3. discriminator's loss: mean max(0, 1 − D(x, y)) + mean max(0, 1 + D(G(z, y), y))
@@ -56,8 +62,9 @@ class SelfAttentionGAN(AdversarialModel):
         attention: `"self"` (`SelfAttention2D` in both networks), `"gate"`
             (`AttentionGate` in the generator alone), or a control: `"residual"` and
             `"uniform"`, of about as many parameters as `"self"`, and `None`.
-        width: Channels at full size, at least 8; twice as many below it in the
-            generator, two and four times as many in the discriminator.
+        width: Channels at full size, at least 8; in the generator twice as many below
+            it and four times below (h/4, w/4), in the discriminator twice as many at
+            each halving, up to eight times.
         spectral_norm: Whether kernels are divided by their spectral norm.
         ema_decay: Decay of the generator's moving average, in [0, 1). Early on the
             average is shorter: the decay is at most (1 + t)/(10 + t) in step t.
@@ -103,7 +110,9 @@ class SelfAttentionGAN(AdversarialModel):
         of_generator = (self.image_shape, latent_dim, *shared)
         with self._settings(self.dtype_policy):
             self.generator = build_generator(*of_generator, name="generator")
-            self.discriminator = build_discriminator(self.image_shape, *shared)
+            self.discriminator = build_discriminator(
+                self.image_shape, *shared, num_halvings(self.image_shape)
+            )
         # It draws the images that are kept and measured: never in half precision.
         with self._settings(self.variable_dtype):
             self.generator_average = build_generator(
@@ -267,6 +276,7 @@ class SelfAttentionGAN(AdversarialModel):
         Returns:
             NumPy array: for `attention="self"` (n, h/2, w/2, h/4, w/4), whose last two
             axes sum to 1; for `"gate"` (n, h/2, w/2, 1), each entry between 0 and 1.
+            Where attention stands at (h/4, w/4), all sizes are half of these.
 
         Raises:
             ValueError: If the model has no map.
