@@ -86,9 +86,10 @@ def eagerly():
     tf.config.run_functions_eagerly(False)
 
 
-# Read in the module of the test, when it is to run.
+# Read when the test is to run, and Keras is there.
 on_tensorflow = pytest.mark.skipif(
-    "keras.backend.backend() != 'tensorflow'", reason="needs KERAS_BACKEND=tensorflow"
+    "sys.modules['keras'].backend.backend() != 'tensorflow'",
+    reason="needs KERAS_BACKEND=tensorflow",
 )
 
 

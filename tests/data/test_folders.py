@@ -102,11 +102,21 @@ def test_copies_are_never_on_both_sides(folder):
 
 
 @pytest.mark.parametrize("share", [0.001, 0.999])
-def test_both_sides_have_an_image(tmp_path, share):
-    color(1, 2, 3).save(tmp_path / "a.png")
-    color(3, 2, 1).save(tmp_path / "b.png")
+@pytest.mark.parametrize(("num_pictures", "least"), [(2, 1), (3, 1), (4, 2), (9, 2)])
+def test_both_sides_have_images(tmp_path, share, num_pictures, least):
+    for i in range(num_pictures):
+        color(i, 2, 3).save(tmp_path / f"{i}.png")
     dataset = data.from_folder(tmp_path, 8, test_share=share)
-    assert (len(dataset.x_train), len(dataset.x_test)) == (1, 1)
+    smaller = dataset.x_test if share < 0.5 else dataset.x_train
+    assert len(smaller) == least
+    assert len(dataset.x_train) + len(dataset.x_test) == num_pictures
+
+
+def test_a_single_picture_is_for_training(tmp_path):
+    color(1, 2, 3).save(tmp_path / "a.png")
+    color(1, 2, 3).save(tmp_path / "b.png")
+    dataset = data.from_folder(tmp_path, 8, test_share=0.5)
+    assert (len(dataset.x_train), len(dataset.x_test)) == (2, 0)
 
 
 def saved(path, picture, **arguments):

@@ -50,6 +50,11 @@ def train(arguments: argparse.Namespace) -> None:
     config["versions"] = _versions()
     check_run(run, config, arguments.resume)
     dataset = load_data(config)
+    if len(dataset.x_test) < 2:
+        raise ValueError(
+            "Expected at least four different pictures, to train on and to measure "
+            f"with. Received: {dataset.source}"
+        )
     keras.utils.set_random_seed(arguments.seed)
     not_options = ("system", "epochs", "versions", *DATA_OPTIONS)
     options = {k: v for k, v in config.items() if k not in not_options}
@@ -96,8 +101,8 @@ def described_data(system: System, arguments: argparse.Namespace) -> dict[str, A
             )
         return {
             "data": str(folder.resolve()),
-            "image_size": arguments.image_size or IMAGE_SIZE,
-            "channels": arguments.channels or 3,
+            "image_size": _or_default(arguments.image_size, IMAGE_SIZE),
+            "channels": _or_default(arguments.channels, 3),
             "labels": arguments.labels,
         }
     if arguments.data not in system.data:
@@ -112,6 +117,10 @@ def described_data(system: System, arguments: argparse.Namespace) -> dict[str, A
             f"Received: {', '.join(given)} with --data {arguments.data}"
         )
     return found
+
+
+def _or_default(value, default):
+    return default if value is None else value
 
 
 def load_data(config: dict[str, Any]) -> data.Dataset:

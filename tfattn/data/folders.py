@@ -65,8 +65,9 @@ def from_folder(
         channels: 1 for gray, 3 for color.
         labels: `"folders"`: each folder in `path` is a class, in the order of their
             names; `None`: no labels.
-        test_share: Share of the pictures that are for testing, in [0, 1). Above 0
-            there is at least one, of two or more different pictures.
+        test_share: Share of the pictures that are for testing, in [0, 1). Above 0, of
+            four or more different pictures at least two are for testing and two for
+            training, whatever their content.
         seed: Integer; another one chooses other pictures for testing.
 
     Returns:
@@ -279,11 +280,14 @@ def _test_side(read, test_share, seed) -> np.ndarray:
         for picture in read
     ]
     draws = np.array([int.from_bytes(d[:6]) / 2**48 for d in digests])
-    chosen = draws < test_share
-    if test_share and draws.min() < draws.max():
-        # Of few pictures none may have been drawn, or all.
-        chosen |= draws == draws.min()
-        chosen &= draws < draws.max()
+    different = np.unique(draws)
+    chosen = (draws < test_share) & (len(different) > 1)
+    if test_share and len(different) > 1:
+        # Of few pictures none may have been drawn, or all. A mean needs two for its
+        # interval.
+        least = 2 if len(different) >= 4 else 1
+        chosen |= draws <= different[least - 1]
+        chosen &= draws < different[-least]
     # The same pixels in files that differ, such as a PNG and a BMP, are for training.
     of_training = {
         picture.image.tobytes()

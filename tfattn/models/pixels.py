@@ -22,6 +22,9 @@ NUM_COMPONENTS = 3
 LEAST_LOG_SCALE = -8.0
 MOST_LOG_SCALE = 5.0
 LOG_SCALE_AT_START = -2.0
+LOG_SCALE_GAIN = 3.0
+MEAN_AT_START = 0.5
+MEAN_GAIN = 0.3
 
 
 class PixelDistribution(Protocol):
@@ -74,8 +77,8 @@ class LevelPixels:
     """Levels from black to white: a mixture of discretised logistic distributions.
 
     A component is a color: its mean and scale in each channel. The parameters of a
-    pixel are, for each component, the logit of its weight, the logits of its means and
-    the unbounded log-scales.
+    pixel are, for each component, the logit of its weight, then its means and
+    log-scales, both about 0 and of about unit size, as a network gives them at first.
     """
 
     def __init__(self, channels: int, levels: int) -> None:
@@ -100,7 +103,8 @@ class LevelPixels:
 
     def expected(self, parameters: Tensor) -> Tensor:
         weights, means, _ = self._components(parameters)
-        return ops.sum(ops.softmax(weights)[..., None] * means, axis=-2)
+        means = ops.sum(ops.softmax(weights)[..., None] * means, axis=-2)
+        return ops.clip(means, 0.0, 1.0)
 
     def _components(self, parameters):
         """Logits of the weights (..., k), means and log-scales (..., k, c)."""
@@ -109,11 +113,12 @@ class LevelPixels:
             parameters, [NUM_COMPONENTS, NUM_COMPONENTS + split], axis=-1
         )
         shape = (*ops.shape(parameters)[:-1], NUM_COMPONENTS, self.channels)
+        means = MEAN_AT_START + MEAN_GAIN * means
         span = LOG_SCALE_AT_START - LEAST_LOG_SCALE
-        log_scales = LEAST_LOG_SCALE + ops.softplus(log_scales + span)
+        log_scales = LEAST_LOG_SCALE + ops.softplus(LOG_SCALE_GAIN * log_scales + span)
         return (
             weights,
-            ops.reshape(ops.sigmoid(means), shape),
+            ops.reshape(means, shape),
             ops.reshape(ops.minimum(log_scales, MOST_LOG_SCALE), shape),
         )
 

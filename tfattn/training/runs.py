@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from tfattn._checks import check_integer
+
 if TYPE_CHECKING:  # matplotlib is imported only where something is drawn
     from matplotlib.figure import Figure
 
@@ -24,15 +26,19 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     Args:
         arrays: Tuple (x,) or (x, y) of arrays (n, ...), as a model's `fit` takes them.
-        batch_size: Number of examples in a batch, reduced to n if it is larger. An
-            incomplete last batch is left out.
+        batch_size: Number of examples in a batch, reduced to those of an epoch if it
+            is larger. An incomplete last batch is left out.
         seed: Seed of the order.
+        repeats: How often an epoch shows each example, for small sets.
     """
 
-    def __init__(self, arrays: tuple, batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self, arrays: tuple, batch_size: int, seed: int = 0, repeats: int = 1
+    ) -> None:
         super().__init__()
         self.arrays = arrays
-        self.num_examples = len(arrays[0])
+        self.repeats = check_integer("repeats", repeats, least=1)
+        self.num_examples = repeats * len(arrays[0])
         self.batch_size = min(batch_size, self.num_examples)
         self.seed = seed
         self.set_epoch(0)
@@ -40,7 +46,7 @@ class ShuffledBatches(keras.utils.PyDataset):
     def set_epoch(self, epoch: int) -> None:
         """Shuffles the examples for an epoch, counted from 0."""
         rng = np.random.default_rng((self.seed, epoch))
-        self.order = rng.permutation(self.num_examples)
+        self.order = rng.permutation(self.num_examples) % len(self.arrays[0])
 
     def __len__(self) -> int:
         return self.num_examples // self.batch_size
@@ -58,7 +64,8 @@ class ShuffledBatches(keras.utils.PyDataset):
             content = repr(array.tolist()).encode() if texts else array.tobytes()
             digest.update(f"{array.shape} {array.dtype.name} ".encode() + content)
         return {
-            "examples": self.num_examples,
+            "examples": len(self.arrays[0]),
+            "repeats": self.repeats,
             "batch_size": self.batch_size,
             "steps_per_epoch": len(self),
             "seed": self.seed,

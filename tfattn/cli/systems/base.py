@@ -9,6 +9,7 @@ import numpy as np
 from keras.callbacks import LambdaCallback
 from matplotlib.figure import Figure
 
+from tfattn import data
 from tfattn.cli.progress import ProgressBar
 from tfattn.data import Dataset
 from tfattn.evaluation import avatar_report
@@ -17,6 +18,8 @@ from tfattn.training import Recipe, RunFolder, ShuffledBatches
 from tfattn.training.runs import write_figure
 
 AVATAR_SEED = 1
+# Small sets are repeated until an epoch has about so many images.
+EPOCH_SIZE = 9600
 ModelT = TypeVar("ModelT", bound=ImageModel)
 
 
@@ -51,8 +54,18 @@ class System(ABC, Generic[ModelT]):
 
     def batches(self, model: ModelT, dataset: Dataset, seed: int) -> ShuffledBatches:
         """What the model is trained on."""
-        arrays = self.training_arrays(dataset, model)
-        return ShuffledBatches(arrays, self.recipe.batch_size, seed)
+        return ShuffledBatches(
+            self.training_arrays(dataset, model),
+            self.recipe.batch_size,
+            seed,
+            self.repeats(dataset),
+        )
+
+    def repeats(self, dataset: Dataset) -> int:
+        """How often an epoch shows each image: own pictures are often few."""
+        if dataset.name in data.NAMES:
+            return 1
+        return max(1, round(EPOCH_SIZE / len(dataset.x_train)))
 
     def fit(
         self, model: ModelT, folder: RunFolder, epochs: int

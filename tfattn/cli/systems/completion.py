@@ -8,6 +8,7 @@ import numpy as np
 
 from tfattn import plots
 from tfattn.cli.systems.base import (
+    EPOCH_SIZE,
     System,
     add_attention,
     add_mixed_precision,
@@ -18,6 +19,7 @@ from tfattn.cli.systems.likelihood import is_binary, pixels_in_words, with_level
 from tfattn.data import Dataset, masks
 from tfattn.evaluation import completion_quality, metrics
 from tfattn.evaluation.baselines import mean_image
+from tfattn.evaluation.completion import WINDOW
 from tfattn.models import CompletionVAE
 from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
@@ -25,8 +27,6 @@ from tfattn.training.runs import write_figure
 FACES = ("olivetti", "faces")
 # Of a few hundred faces the prior learns few latents; other sets are larger.
 NUM_LATENTS_OF_FACES, NUM_LATENTS = 8, 16
-# Small sets are repeated until an epoch has so many images, masks of their own each.
-EPOCH_SIZE = 9600
 # What is measured: test images at most, completions of each, masks.
 NUM_TEST_IMAGES = 1000
 NUM_SAMPLES = 16
@@ -77,6 +77,11 @@ class CompletionSystem(System[CompletionVAE]):
         gate: bool,
         mixed_precision: bool,
     ) -> CompletionVAE:
+        if min(dataset.x_train.shape[1:3]) < WINDOW:
+            raise ValueError(
+                f"Expected images of at least {WINDOW}×{WINDOW} pixels, the window in "
+                f"which they are compared. Received: {dataset.x_train.shape[1:3]}"
+            )
         faces = dataset.name in FACES
         return CompletionVAE(
             dataset.x_train.shape[1:],
@@ -91,11 +96,9 @@ class CompletionSystem(System[CompletionVAE]):
             dtype=dtype_of(mixed_precision),
         )
 
-    def training_arrays(
-        self, dataset: Dataset, model: CompletionVAE
-    ) -> tuple[np.ndarray, ...]:
-        repeats = max(1, round(EPOCH_SIZE / len(dataset.x_train)))
-        return (np.tile(dataset.x_train, (repeats, 1, 1, 1)),)
+    def repeats(self, dataset: Dataset) -> int:
+        """Every set is repeated: each showing has a mask of its own."""
+        return max(1, round(EPOCH_SIZE / len(dataset.x_train)))
 
     def epoch_measurements(self, model: CompletionVAE) -> dict[str, float]:
         """γ of each attention layer."""

@@ -185,15 +185,17 @@ class TransformerSystem(System[ImageTransformer]):
             maps = np.moveaxis(cross.mean(axis=(1, 2)), 2, 1)
             figure = plots.weight_figure(
                 x,
-                maps.reshape(*maps.shape[:2], *model.tokens.grid[:2]),
+                maps.reshape(*maps.shape[:2], *model.tokens.grid).mean(axis=-1),
                 [f"word {i + 1}" for i in range(maps.shape[1])],
                 title="which parts of an image read which word",
             )
         else:
-            grid = model.tokens.grid[:2]
+            # All channels of a patch, on both sides.
+            grid = model.tokens.grid
+            maps = own.mean(axis=(1, 2)).reshape(len(x), *grid, *grid)
             figure = plots.attention_figure(
                 x,
-                own.mean(axis=(1, 2)).reshape(4, *grid, *grid),
+                maps.sum(axis=-1).mean(axis=3),
                 title="where the model looks when it predicts the pixel at the cross",
             )
         write_figure(run / "attention.png", figure)

@@ -53,10 +53,12 @@ def build_decoder_image(
 ) -> keras.Model:
     """Features (h/2, w/2, width) to parameters of each pixel's distribution."""
     h, w, _ = image_shape
+    # At full size no fewer channels than parameters.
+    filters = max(width // 4, num_parameters)
     features = keras.Input((h // 2, w // 2, width))
     x = layers.Activation("silu")(features)
-    x = layers.Conv2D(width, 3, padding="same")(x)
-    x = layers.Activation("silu")(DepthToSpace()(x))  # (h, w, width/4)
+    x = layers.Conv2D(4 * filters, 3, padding="same")(x)
+    x = layers.Activation("silu")(DepthToSpace()(x))  # (h, w, filters)
     last = layers.Conv2D(
         num_parameters, 3, padding="same", dtype="float32", name="logits"
     )

@@ -1,0 +1,160 @@
+"""The command on a folder of pictures: ten are enough to begin with."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+from conftest import on_tensorflow
+from PIL import Image
+
+from tfattn import data
+from tfattn.cli import main as cli
+from tfattn.cli.systems import base, completion, gan, transformer, vae
+from tfattn.data import avatars
+
+pytestmark = on_tensorflow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Ten avatars as pictures of several sizes, with hats and without."""
+    place = tmp_path_factory.mktemp("my pictures é")
+    images, attributes = avatars.draw(10, seed=0)
+    for i, (image, has_hat) in enumerate(
+        zip(images, attributes[:, avatars.NAMES.index("hat")] > 0, strict=True)
+    ):
+        kind = place / ("hat" if has_hat else "no hat")
+        kind.mkdir(exist_ok=True)
+        picture = Image.fromarray(np.rint(255 * image).astype("uint8"))
+        picture.resize((40 + i, 32 + 2 * i)).save(kind / f"{i}.png")
+    return place
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Models and measurements that take seconds."""
+    for module, name, arguments in (
+        (vae, "AttentionVAE", {"width": 8}),
+        (gan, "SelfAttentionGAN", {"width": 8}),
+        (completion, "CompletionVAE", {"width": 8}),
+        (transformer, "ImageTransformer", {"width": 8, "num_layers": 1}),
+    ):
+        model_class = getattr(module, name)
+        made = functools.partial(model_class, **arguments)
+        if hasattr(model_class, "ATTENTIONS"):
+            made.ATTENTIONS = model_class.ATTENTIONS
+        monkeypatch.setattr(module, name, made)
+    monkeypatch.setattr(base, "EPOCH_SIZE", 20)
+    monkeypatch.setattr(completion, "EPOCH_SIZE", 20)
+    monkeypatch.setattr(completion, "NUM_SAMPLES", 2)
+
+
+# Of each system: its options, the sides and channels, the classes, a number of
+# metrics.json.
+SYSTEMS = {
+    "vae": ([], 16, 3, "bits_per_dimension"),
+    "gan": (["--labels", "folders", "--channels", "1"], 16, 1, "protocol"),
+    "completion": ([], 12, 3, "completion"),
+    "transformer": (["--channels", "1"], 8, 1, "bits_per_dimension"),
+    "classifier": (["--labels", "folders"], 16, 3, "accuracy"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_trains_on_a_folder(system, folder, small, tmp_path, capsys):
+    options, size, channels, number = SYSTEMS[system]
+    run = tmp_path / "run"
+    arguments = ["train", system, "--data", str(folder), "--image-size", str(size)]
+    arguments += [*options, "--out", str(run), "--epochs"]
+    cli.main([*arguments, "1"])
+    out = capsys.readouterr().out
+    assert "10 pictures of 40×32 to 49×50 pixels" in out
+    trained_on = json.loads((run / "trained_on.json").read_text())
+    num_pictures = trained_on["examples"]
+    assert trained_on["repeats"] == round(20 / num_pictures) > 1
+    result = json.loads((run / "metrics.json").read_text())
+    assert result["data"] == str(folder) and result["image_size"] == size
+    assert number in result
+    cli.main([*arguments, "2", "--resume"])
+    assert "going on after epoch 1" in capsys.readouterr().out
+    cli.main(["evaluate", str(run), "--num-samples", "2", "--subset-num-samples", "2"])
+    for path in run.glob("*.png"):
+        with Image.open(path) as picture:
+            assert picture.width > 50
+    if system in ("vae", "gan", "transformer"):
+        sheet = tmp_path / "sheet.png"
+        cli.main(["sample", str(run), "--num-images", "3", "--out", str(sheet)])
+        colors = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
+        assert np.ptp(colors, axis=-1).max() > 0 or channels == 1
+    if system == "completion":
+        picture = next(folder.glob("*/*.png"))
+        answers = tmp_path / "answers"
+        cli.main(["complete", str(picture), "--run", str(run), "--out", str(answers)])
+        assert Image.open(answers / "01.png").mode == "RGB"
+
+
+def test_other_pictures_are_another_training(folder, small, tmp_path):
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    for path in folder.glob("*/*.png"):
+        (copied / path.name).write_bytes(path.read_bytes())
+    run = tmp_path / "run"
+    arguments = ["train", "vae", "--data", str(copied), "--out", str(run)]
+    cli.main([*arguments, "--epochs", "1"])
+    for changed in (["--image-size", "16"], ["--channels", "1"]):
+        with pytest.raises(SystemExit, match="Different: "):
+            cli.main([*arguments, *changed, "--epochs", "2", "--resume"])
+    image, _ = avatars.draw(1, seed=7)
+    Image.fromarray(np.rint(255 * image[0]).astype("uint8")).save(copied / "new.png")
+    with pytest.raises(SystemExit, match=r"(examples|sha256_of_arrays) was"):
+        cli.main([*arguments, "--epochs", "2", "--resume"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["vae", "--data", "nowhere"], "folder of pictures or one of"),
+        (["transformer", "--data", "olivetti"], "data sets of this system"),
+        (["vae", "--data", "mnist", "--image-size", "32"], "for a folder of pictures"),
+        (["vae", "--data", "FOLDER", "--image-size", "0"], "image_size"),
+        (["vae", "--data", "FOLDER", "--image-size", "30"], "such as"),
+        (["classifier", "--data", "FOLDER"], "--labels folders"),
+        (["completion", "--data", "FOLDER", "--image-size", "8"], "at least 11"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(arguments, words, folder, tmp_path):
+    arguments = [str(folder) if word == "FOLDER" else word for word in arguments]
+    run = tmp_path / "run"
+    with pytest.raises(SystemExit, match=words):
+        cli.main(["train", *arguments, "--out", str(run)])
+    assert not run.exists()
+
+
+def test_too_few_pictures_are_refused(tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    with pytest.raises(SystemExit, match="four different pictures"):
+        cli.main(["train", "vae", "--data", str(tmp_path)])
+
+
+def test_the_name_of_a_set_is_no_folder(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    loaded = []
+    monkeypatch.setattr(cli.data, "load", lambda name: loaded.append(name) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train", "vae", "--data", "digits"])
+    assert loaded == ["digits"]
+    with pytest.raises(SystemExit, match="at least one picture"):
+        cli.main(["train", "vae", "--data", "./digits"])
+
+
+def test_black_and_white_pictures_stay_so(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        levels = 255 * rng.integers(0, 2, (16, 16)).astype("uint8")
+        Image.fromarray(levels).save(tmp_path / f"{i}.png")
+    dataset = data.from_folder(tmp_path, 16, channels=1)
+    model = vae.VAESystem().build(dataset, seed=0, attention="none")
+    assert model.levels == 2
