@@ -187,7 +187,7 @@ def test_models_have_channels_last_whatever_keras_is_told():
 @pytest.mark.ci
 @on_tensorflow
 @pytest.mark.parametrize("seed", [1, 2, 7])
-@pytest.mark.parametrize("name", ["vae", "completion_by_mask"])
+@pytest.mark.parametrize("name", ["vae", "vae_of_levels", "completion_by_mask"])
 def test_a_large_learning_rate_gives_a_large_loss_and_no_nan(name, seed):
     keras.utils.set_random_seed(seed)
     model = small.MAKERS[name]()
@@ -202,7 +202,7 @@ def test_a_large_learning_rate_gives_a_large_loss_and_no_nan(name, seed):
 @pytest.mark.parametrize(
     "name",  # the GAN's is `test_fit_is_a_loop_of_steps`
     [
-        *("vae", "transformer_by_text", "completion_augmented"),
+        *("vae", "vae_of_levels", "transformer_by_text", "completion_augmented"),
         *("completion_adversarial", "classifier"),
     ],
 )

@@ -78,6 +78,79 @@ def test_log_weights_equal_loops_with_classes():
     assert np.abs(expected - swapped).max() > 1e-2
 
 
+# --- levels -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channels", "levels"), [(1, 2), (3, 256)])
+def test_levels_by_default(channels, levels):
+    """Colors are never taken for probabilities of black and white."""
+    assert AttentionVAE((8, 12, channels), width=8).levels == levels
+    assert AttentionVAE((8, 12, channels), width=8, levels=5).levels == 5
+
+
+@pytest.mark.backend
+def test_log_weights_of_colors_equal_those_of_their_parts():
+    model = small((8, 12, 3), levels=7)
+    x = np.round(6 * grey(shape=(8, 12, 3))) / 6
+    noise = np.random.default_rng(2).normal(size=(6, 5)).astype("float32")
+    mean, log_variance = (checks.numpy_of(p) for p in model.encode(x))
+    z = mean + np.exp(log_variance / 2) * noise
+    weights, means, log_scales = (
+        checks.numpy_of(p) for p in model._distribution._components(model.decode(z))
+    )
+    expected = checks.numpy_of(model.prior(z)[1]) + 0.5 * np.sum(
+        np.log(2 * np.pi) + noise**2 + log_variance, axis=1
+    )
+    shares = np.exp(weights) / np.exp(weights).sum(axis=-1, keepdims=True)
+    for i, row, column in np.ndindex(6, 8, 12):
+        total = 0.0
+        for k in range(shares.shape[-1]):
+            of_component = shares[i, row, column, k]
+            for channel in range(3):
+                value = x[i, row, column, channel]
+                at = (i, row, column, k, channel)
+                edges = (value + np.array([-1, 1]) / 12 - means[at]) / np.exp(
+                    log_scales[at]
+                )
+                low, high = 1 / (1 + np.exp(-edges))
+                high = 1 if value == 1 else high
+                low = 0 if value == 0 else low
+                of_component *= high - low
+            total += of_component
+        expected[i] += math.log(total)
+    tensors = ops.convert_to_tensor(x), ops.convert_to_tensor(noise[None])
+    own = model._log_weights(tensors[0], [], *model.encode(x), tensors[1])
+    np.testing.assert_allclose(checks.numpy_of(own)[0], expected, rtol=1e-4)
+
+
+def test_images_are_rounded_to_levels_and_not_drawn():
+    model = small((8, 12, 3), levels=5)
+    x = grey(shape=(8, 12, 3))
+    model.compile("sgd")
+    found = model.predict(x, verbose=0)["images"]
+    np.testing.assert_allclose(found, np.round(4 * x) / 4, atol=1e-7)
+    np.testing.assert_array_equal(model.elbo(x), model.elbo(found))
+
+
+def test_generated_colors_are_the_means_of_their_mixtures():
+    model = small((8, 12, 3))
+    z = model.sample_latents(4, seed=1)
+    weights, means, _ = (
+        checks.numpy_of(p) for p in model._distribution._components(model.decode(z))
+    )
+    shares = np.exp(weights) / np.exp(weights).sum(axis=-1, keepdims=True)
+    expected = np.einsum("nhwk,nhwkc->nhwc", shares, means).clip(0, 1)
+    images = model.generate(4, seed=1)
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+    assert images.shape == (4, 8, 12, 3) and np.ptp(images, axis=-1).max() > 0
+
+
+def test_half_precision_does_not_round_the_levels():
+    model = AttentionVAE((8, 12, 3), width=8, dtype="mixed_bfloat16")
+    x = np.round(255 * grey(shape=(8, 12, 3))) / np.float32(255)
+    np.testing.assert_allclose(checks.numpy_of(model(x)["images"]), x, atol=1e-6)
+
+
 @pytest.mark.ci
 def test_training_loss_is_the_negative_bound():
     model = small()
