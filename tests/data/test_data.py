@@ -24,12 +24,13 @@ from tfattn.data import avatars, sources
 # Sets that may be missing here; the tests download nothing.
 NOT_EMBEDDED = [
     pytest.param(name, marks=pytest.mark.real_data)
-    for name in ("fashion_mnist", "binarized_mnist", "olivetti")
+    for name in ("fashion_mnist", "binarized_mnist", "cifar10", "olivetti")
 ]
 EXPECTED = {  # name: (image shape, train, test, labels)
     "mnist": ((28, 28, 1), 60_000, 10_000, range(10)),
     "fashion_mnist": ((28, 28, 1), 60_000, 10_000, range(10)),
     "binarized_mnist": ((28, 28, 1), 50_000, 10_000, None),
+    "cifar10": ((32, 32, 3), 50_000, 10_000, range(10)),
     "olivetti": ((64, 64, 1), 300, 100, range(40)),
     "digits": ((28, 28, 1), 1_500, 297, range(10)),
     "faces": ((25, 25, 1), 80, 20, None),
@@ -128,12 +129,17 @@ class FakeTfds(types.ModuleType):
         self.loaded.append(name)
         if self.failures:
             raise self.failures.pop(0)
-        images = np.zeros((2, 28, 28, 1), np.uint8)
+        shape = (32, 32, 3) if name == "cifar10" else (28, 28, 1)
+        images = np.zeros((2, *shape), np.uint8)
         images[1] = self.maximum
         labels = {"train": [3, 4], "test": [5, 6]}
         if name == "binarized_mnist":
             return [{"image": images} for _ in split]
-        return [{"image": images, "label": np.array(labels[s], "int32")} for s in split]
+        more = {"id": np.array([b"a", b"b"])} if name == "cifar10" else {}
+        return [
+            {"image": images, "label": np.array(labels[s], "int32"), **more}
+            for s in split
+        ]
 
     def as_numpy(self, content):
         return content
@@ -242,6 +248,14 @@ def facts_of_binarized_mnist(binarized):
     assert binarized.x_train.mean() == pytest.approx(0.1306, abs=1e-3)
 
 
+def facts_of_cifar10(cifar10):
+    np.testing.assert_array_equal(np.bincount(cifar10.y_train), [5000] * 10)
+    np.testing.assert_array_equal(np.bincount(cifar10.y_test), [1000] * 10)
+    # The means of red, green and blue that everyone normalises with.
+    means = cifar10.x_train.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(means, [0.4914, 0.4822, 0.4465], atol=1e-3)
+
+
 def facts_of_olivetti(olivetti):
     """People are in the training set or in the test set, never in both."""
     np.testing.assert_array_equal(np.bincount(olivetti.y_train), [10] * 30)
@@ -338,7 +352,9 @@ def test_damaged_embedded_mnist_is_refused(damage, tmp_path, monkeypatch):
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("name", ["fashion_mnist", "binarized_mnist", "olivetti"])
+@pytest.mark.parametrize(
+    "name", ["fashion_mnist", "binarized_mnist", "cifar10", "olivetti"]
+)
 def test_download(name, tmp_path, monkeypatch):
     """From the original hosts into empty folders."""
     monkeypatch.delenv("TFATTN_OFFLINE")
@@ -405,7 +421,7 @@ def test_faces_are_the_half_that_shows_faces(loaded):
 
 @pytest.mark.parametrize(
     ("name", "maximum"),
-    [("fashion_mnist", 255), ("binarized_mnist", 1)],
+    [("fashion_mnist", 255), ("binarized_mnist", 1), ("cifar10", 255)],
 )
 def test_scale_and_labels_of_prepared_sets(cache, fake_tfds, offline, name, maximum):
     fake_tfds.prepared = True
@@ -414,6 +430,7 @@ def test_scale_and_labels_of_prepared_sets(cache, fake_tfds, offline, name, maxi
         dataset = data.load(name)
         assert dataset.source == f"tensorflow-datasets {name} 1.2.3"
         assert np.unique(dataset.x_train).tolist() == [0.0, 1.0]
+        assert dataset.x_train.shape == (2, *EXPECTED[name][0])
         if name == "binarized_mnist":
             assert dataset.y_train is None and dataset.y_test is None
         else:
@@ -865,7 +882,7 @@ def test_invalid_fallback(tiny, fallback):
     assert not tiny
 
 
-@pytest.mark.parametrize("name", ["MNIST", "cifar10", "../mnist", "", None, ["mnist"]])
+@pytest.mark.parametrize("name", ["MNIST", "cifar", "../mnist", "", None, ["mnist"]])
 def test_unknown_name(tiny, name):
     with pytest.raises(ValueError, match=r"`name`.*'olivetti', 'digits'") as caught:
         data.load(name, fallback="digits")

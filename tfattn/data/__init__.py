@@ -14,6 +14,7 @@ birds = data.from_folder("~/pictures/birds", image_size=64)
 | `mnist`           | 28×28×1   | 60 000 / 10 000 | digit 0–9   | this package        |
 | `fashion_mnist`   | 28×28×1   | 60 000 / 10 000 | article 0–9 | tensorflow-datasets |
 | `binarized_mnist` | 28×28×1   | 50 000 / 10 000 | none        | tensorflow-datasets |
+| `cifar10`         | 32×32×3   | 50 000 / 10 000 | object 0–9  | tensorflow-datasets |
 | `olivetti`        | 64×64×1   | 300 / 100       | person 0–39 | scikit-learn        |
 | `digits`          | 28×28×1   | 1 500 / 297     | digit 0–9   | scikit-learn wheel  |
 | `faces`           | 25×25×1   | 80 / 20         | none        | scikit-image wheel  |
@@ -60,6 +61,7 @@ NAMES = (
     "mnist",
     "fashion_mnist",
     "binarized_mnist",
+    "cifar10",
     "olivetti",
     "digits",
     "faces",

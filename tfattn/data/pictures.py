@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfattn.data import masks
-
 if TYPE_CHECKING:  # Pillow is imported only where a picture is read
     from PIL.Image import Image
 
@@ -63,6 +61,8 @@ def read_mask(
         ValueError: If it is neither, or if nothing or all is visible.
     """
     from PIL import Image, ImageOps
+
+    from tfattn.data import masks  # imports Keras, which pictures do not need
 
     if name in masks.NAMES:
         return masks.draw(name, 1, size)[0], f"mask: {name}"

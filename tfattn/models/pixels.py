@@ -1,6 +1,6 @@
 """What a decoder says of each pixel: black or white, or one of several levels."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ MEAN_AT_START = 0.5
 MEAN_GAIN = 0.3
 
 
-class PixelDistribution(Protocol):
+class PixelDistribution(ABC):
     """A distribution of independent pixels, by parameters that a decoder gives.
 
     Attributes:
@@ -36,24 +36,24 @@ class PixelDistribution(Protocol):
 
     num_parameters: int
 
+    @abstractmethod
     def drawn(self, x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
         """Images in [0, 1] as images of the distribution, float32, for training."""
-        ...
 
+    @abstractmethod
     def checked(self, x: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
         """Images of the distribution, for measuring; ValueError for any others."""
-        ...
 
+    @abstractmethod
     def log_density(self, x: Tensor, parameters: Tensor) -> Tensor:
         """log p(x) (...), of images (..., h, w, c) and (..., h, w, num_parameters)."""
-        ...
 
+    @abstractmethod
     def expected(self, parameters: Tensor) -> Tensor:
         """The mean of each pixel, in [0, 1]: (..., h, w, c)."""
-        ...
 
 
-class BinaryPixels:
+class BinaryPixels(PixelDistribution):
     """Black or white; the parameters are log p(white)/p(black) of each channel."""
 
     def __init__(self, channels: int) -> None:
@@ -73,7 +73,7 @@ class BinaryPixels:
         return ops.sigmoid(parameters)
 
 
-class LevelPixels:
+class LevelPixels(PixelDistribution):
     """Levels from black to white: a mixture of discretised logistic distributions.
 
     A component is a color: its mean and scale in each channel. The parameters of a

@@ -19,7 +19,7 @@ class ClassifierSystem(System[ImageClassifier]):
     """The classifier on whose features generated images are judged."""
 
     recipe = RECIPES[ImageClassifier]
-    data = ("mnist", "fashion_mnist", "digits")
+    data = ("mnist", "fashion_mnist", "digits", "cifar10")
     pictures = (
         ("errors.png", "misclassified test images: true class → predicted class"),
     )
@@ -36,8 +36,8 @@ class ClassifierSystem(System[ImageClassifier]):
         return ImageClassifier(
             dataset.x_train.shape[1:],
             num_classes=num_classes,
-            # Clothes have no left and right, digits have.
-            flip=dataset.name == "fashion_mnist",
+            # Clothes and objects have no left and right, digits have.
+            flip=dataset.name in ("fashion_mnist", "cifar10"),
             binarize=binarize,
             seed=seed,
         )

@@ -47,6 +47,7 @@ class CompletionSystem(System[CompletionVAE]):
         "binarized_mnist",
         "digits",
         "avatars",
+        "cifar10",
     )
     pictures = (
         ("samples.png", "test images, their lower halves hidden and completed"),

@@ -41,7 +41,14 @@ class GANSystem(System[SelfAttentionGAN]):
     """The self-attention GAN for the command line."""
 
     recipe = RECIPES[SelfAttentionGAN]
-    data = ("mnist", "fashion_mnist", "digits", "avatars", "faces", "olivetti")
+    data = (
+        "mnist",
+        "fashion_mnist",
+        "digits",
+        "avatars",
+        "cifar10",
+        "olivetti",
+    )
     pictures = (
         ("samples.png", "new images; with classes, a row for each"),
         ("attention.png", MAP_WORDS),

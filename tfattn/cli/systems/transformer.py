@@ -43,7 +43,14 @@ class TransformerSystem(System[ImageTransformer]):
     """The image Transformer for the command line."""
 
     recipe = RECIPES[ImageTransformer]
-    data = ("mnist", "fashion_mnist", "binarized_mnist", "digits", "avatars")
+    data = (
+        "mnist",
+        "fashion_mnist",
+        "binarized_mnist",
+        "digits",
+        "avatars",
+        "cifar10",
+    )
     pictures = (
         ("samples.png", "100 new images, sampled from the model"),
         ("attention.png", "which pixels, or words, the model attends to"),
