@@ -42,6 +42,53 @@ def sgd(rate=1.0):
     return TwoTimeScaleOptimizer(keras.optimizers.SGD(rate), keras.optimizers.SGD(rate))
 
 
+# --- sizes --------------------------------------------------------------------
+
+
+# Image size: the grid that the generator starts from, and the one that attends.
+@pytest.mark.parametrize(
+    ("size", "start", "attended"),
+    [
+        ((8, 12), (2, 3), (4, 6)),
+        ((28, 28), (7, 7), (14, 14)),
+        ((32, 32), (8, 8), (16, 16)),
+        ((48, 100), (12, 25), (24, 50)),
+        ((64, 64), (8, 8), (32, 32)),
+        ((64, 60), (16, 15), (32, 30)),
+        ((96, 128), (12, 16), (24, 32)),
+        ((128, 128), (8, 8), (32, 32)),
+    ],
+)
+def test_depth_follows_the_size_of_images(size, start, attended):
+    model = SelfAttentionGAN((*size, 3), latent_dim=4, width=8)
+    assert model.generator.output_shape == (None, *size, 3)
+    (reshape,) = (x for x in model.generator.layers if "reshape" in x.name)
+    assert reshape.output.shape[1:3] == start
+    maps = model.attention_maps(np.zeros((1, 4), "float32"))
+    assert maps.shape == (1, *attended, *(side // 2 for side in attended))
+    (last,) = (x for x in model.discriminator.layers if "global" in x.name)
+    assert last.input.shape[1:3] == start
+    maps = model.discriminator_attention_maps(np.zeros((1, *size, 3)))
+    assert maps.shape == (1, *attended, *(side // 2 for side in attended))
+
+
+@trainable_backend
+@pytest.mark.ci
+def test_large_colored_images_are_trained_on():
+    model = SelfAttentionGAN((64, 64, 3), latent_dim=4, width=8)
+    model.compile(sgd(1e-3))
+    history = model.fit(images(4, (64, 64, 3)), batch_size=2, verbose=0).history
+    assert np.all(np.isfinite([*history.values()]))
+    assert model.generate(2, seed=0).shape == (2, 64, 64, 3)
+
+
+def test_sizes_that_are_not_divisible_are_told_the_nearest():
+    with pytest.raises(ValueError, match=r"\(28, 28, 3\) or \(32, 28, 3\)"):
+        SelfAttentionGAN((30, 28, 3))
+    with pytest.raises(ValueError, match=r"such as \(4, 8, 3\)\."):
+        SelfAttentionGAN((3, 5, 3))
+
+
 # --- one training step --------------------------------------------------------
 
 
