@@ -69,7 +69,9 @@ def measure(name):
     dataset, classifier = data.load(name), load_pretrained(f"classifier_{name}")
 
     def score(images, labels=None):
-        return generation_report(classifier, dataset.x_test, images, labels)
+        return generation_report(
+            images, dataset.x_test, features=classifier, labels=labels
+        )
 
     rows = {}
 

@@ -12,6 +12,7 @@ from tfattn import data
 from tfattn.cli import main as cli
 from tfattn.cli.systems import base, completion, gan, transformer, vae
 from tfattn.data import avatars
+from tfattn.evaluation import FewImagesWarning
 
 pytestmark = on_tensorflow
 
@@ -93,6 +94,22 @@ def test_every_system_trains_on_a_folder(system, folder, small, tmp_path, capsys
         answers = tmp_path / "answers"
         cli.main(["complete", str(picture), "--run", str(run), "--out", str(answers)])
         assert Image.open(answers / "01.png").mode == "RGB"
+
+
+@pytest.mark.ci
+def test_a_classifier_of_the_same_pictures_judges_a_gan(folder, small, tmp_path):
+    arguments = ["--data", str(folder), "--image-size", "16", "--epochs", "1", "--out"]
+    judge, run = tmp_path / "judge", tmp_path / "run"
+    cli.main(["train", "classifier", "--labels", "folders", *arguments, str(judge)])
+    cli.main(["train", "gan", *arguments, str(run)])
+    with pytest.warns(FewImagesWarning):
+        cli.main(["evaluate", str(run), "--features", str(judge)])
+    result = json.loads((run / "metrics.json").read_text())
+    assert result["frechet_distance"]["mean"] > 0
+    assert result["real"]["frechet_distance"] > 0
+    assert "recognised" not in result  # generated for no class
+    with pytest.raises(SystemExit, match="run of a classifier"):
+        cli.main(["evaluate", str(run), "--features", str(run)])
 
 
 def test_other_pictures_are_another_training(folder, small, tmp_path):

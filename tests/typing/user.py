@@ -68,7 +68,7 @@ scores: dict = models.pretrained_results("vae_mnist")
 judge: models.ImageClassifier = models.load_pretrained("classifier_mnist")
 features: np.ndarray = judge.features(x[:1000])
 distance: float = evaluation.frechet_distance(features, judge.features(fours))
-report = evaluation.generation_report(judge, x[:1000], fours, labels=[4] * 16)
+report = evaluation.generation_report(fours, x[:1000], features=judge, labels=[4] * 16)
 recall: float = (
     evaluation.precision_recall(features, features).recall + report["recall"]
 )

@@ -22,7 +22,7 @@ from tfattn._checks import check_integer
 from tfattn.cli.systems import SYSTEMS
 from tfattn.cli.systems.base import System
 from tfattn.data import masks, pictures
-from tfattn.models import CompletionVAE, load_pretrained
+from tfattn.models import CompletionVAE, ImageClassifier, load_pretrained
 from tfattn.training.runs import (
     RunFolder,
     differences,
@@ -245,6 +245,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
     model, result = load_run(arguments.run)
     system = SYSTEMS[result["system"]]
     options = {k: v for k, v in vars(arguments).items() if k not in ("action", "run")}
+    if arguments.features not in (None, "inception"):
+        options["features"], _ = load_run(Path(arguments.features))
+        if not isinstance(options["features"], ImageClassifier):
+            raise ValueError(
+                "Expected --features to be the run of a classifier, or inception. "
+                f"Received: {arguments.features}"
+            )
     result |= system.evaluate(model, load_data(result), **options)
     write_json(arguments.run / "metrics.json", result)
     print(f"\n{textwrap.fill(system.in_words(result), 79)}")
@@ -371,6 +378,12 @@ def build_parser() -> argparse.ArgumentParser:
     of_vae.add_argument("--num-samples", type=int, default=64)
     of_vae.add_argument("--subset-size", type=int, default=1000)
     of_vae.add_argument("--subset-num-samples", type=int, default=5000)
+    command.add_argument(
+        "--features",
+        metavar="RUN",
+        help="the run of a classifier, or inception (downloaded): images of a gan are "
+        "compared by its features (default: the classifier in the package, if any)",
+    )
     command.set_defaults(action=evaluate)
 
     command = commands.add_parser("sample", help="draw a sheet of new images")

@@ -2,7 +2,8 @@
 
 from tfattn.evaluation.avatars import avatar_report
 from tfattn.evaluation.completion import completion_quality
-from tfattn.evaluation.generation import generation_report
+from tfattn.evaluation.features import feature_function
+from tfattn.evaluation.generation import FewImagesWarning, generation_report
 from tfattn.evaluation.metrics import (
     Estimate,
     KernelDistance,
@@ -19,6 +20,7 @@ from tfattn.evaluation.metrics import (
 
 __all__ = [
     "Estimate",
+    "FewImagesWarning",
     "KernelDistance",
     "PrecisionRecall",
     "active_units",
@@ -26,6 +28,7 @@ __all__ = [
     "bits_per_dimension",
     "bootstrap_estimate",
     "completion_quality",
+    "feature_function",
     "frechet_distance",
     "generation_report",
     "kernel_distance",

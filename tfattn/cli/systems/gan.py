@@ -103,11 +103,20 @@ class GANSystem(System[SelfAttentionGAN]):
         return _quality_of_repeats(model, dataset, num_repeats=1)
 
     def evaluate(
-        self, model: SelfAttentionGAN, dataset: Dataset, **options: Any
+        self,
+        model: SelfAttentionGAN,
+        dataset: Dataset,
+        *,
+        features: Any = None,
+        **options: Any,
     ) -> dict[str, Any]:
+        """Several draws; on the features of another classifier, if asked."""
+        found = {}
         if dataset.name == "avatars":
-            return self.measure(model, dataset)
-        return _quality_of_repeats(model, dataset, NUM_REPEATS)
+            found = self.measure(model, dataset)
+        if features is None and found:
+            return found
+        return found | _quality_of_repeats(model, dataset, NUM_REPEATS, features)
 
     def in_words(self, result: dict[str, Any]) -> str:
         if "avatars" in result:
@@ -115,16 +124,21 @@ class GANSystem(System[SelfAttentionGAN]):
         if "frechet_distance" not in result:
             return (
                 "Nothing was measured: no classifier for this data set is in the "
-                "package. Look at the pictures."
+                "package. Look at the pictures; or train a classifier on pictures in "
+                "folders by class, and evaluate with --features."
             )
-        return (
+        words = (
             "The generated images have the Fréchet distance "
-            f"{result['frechet_distance']['mean']:.2f} from the test images, on the "
-            "features of a classifier. Smaller is better. Real training images have "
-            f"{result['frechet_distance_of_real_images']:.2f}. The classifier "
-            f"recognises {result['recognised']['mean']:.1%} of the generated images "
-            "as the class that they were generated for."
+            f"{result['frechet_distance']['mean']:.2f} from the test images, on "
+            "features of a network. Smaller is better. Real training images have "
+            f"{result['frechet_distance_of_real_images']:.2f}."
         )
+        if "recognised" in result:
+            words += (
+                f" The classifier recognises {result['recognised']['mean']:.1%} of the "
+                "generated images as the class that they were generated for."
+            )
+        return words
 
     def draw(self, model: SelfAttentionGAN, dataset: Dataset, run: Path) -> None:
         title = "sampled from the model"
@@ -147,19 +161,33 @@ class GANSystem(System[SelfAttentionGAN]):
         return model.generate(n, _labels(model, n), temperature=TEMPERATURE, seed=seed)
 
 
-def _quality_of_repeats(model, dataset, num_repeats) -> dict[str, Any]:
-    if f"classifier_{dataset.name}" not in MODELS:
-        return {"protocol": "no classifier for this data set, so nothing was measured"}
-    classifier = load_pretrained(f"classifier_{dataset.name}")
+def _quality_of_repeats(model, dataset, num_repeats, features=None) -> dict[str, Any]:
+    """The report, on given features or on those of the classifier in the package."""
+    shipped = f"classifier_{dataset.name}"
+    if features is None and shipped not in MODELS:
+        return {
+            "protocol": "no classifier for this data set, so nothing was measured; "
+            "tfattn evaluate --features takes one"
+        }
+    judge = load_pretrained(shipped) if features is None else features
     n = len(dataset.x_test)
-    repeats = []
+    repeats, real = [], {}
     for seed in range(num_repeats):
         print(f"judging draw {seed + 1} of {num_repeats}", flush=True)
-        # Classes are as frequent as among the training images, whose distance to the
-        # test images is the floor.
-        labels = np.random.default_rng(seed).choice(labels_of(dataset)[0], n)
-        images = model.generate(n, labels, temperature=TEMPERATURE, seed=seed)
-        repeats.append(generation_report(classifier, dataset.x_test, images, labels))
+        labels = None
+        if model.num_classes is not None:
+            # Classes are as frequent as among the training images, whose distance to
+            # the test images is the floor.
+            labels = np.random.default_rng(seed).choice(labels_of(dataset)[0], n)
+        report = generation_report(
+            model.generate(n, labels, temperature=TEMPERATURE, seed=seed),
+            dataset.x_test,
+            features=judge,
+            labels=labels if hasattr(judge, "classify") else None,
+            training=None if real else dataset.x_train,
+        )
+        real = real or {k: report.pop(k) for k in ("real", "real_with_noise")}
+        repeats.append(report)
     found = metrics.spread(repeats)
     for name, values in found.items():
         print(
@@ -168,20 +196,21 @@ def _quality_of_repeats(model, dataset, num_repeats) -> dict[str, Any]:
             f"{num_repeats} draws)",
             flush=True,
         )
-    protocol = (
-        f"{n} generated images, classes drawn from the training labels, against the "
-        f"{n} test images, on features of the frozen classifier; {num_repeats} draws, "
-        f"temperature {TEMPERATURE}"
+    of = "features of the frozen classifier"
+    if features is not None:
+        of = f"features of {getattr(features, 'name', features)}"
+    classes = ", classes drawn from the training labels" * (
+        model.num_classes is not None
     )
-    chosen = np.random.default_rng(0).permutation(len(dataset.x_train))[:n]
-    of_real = metrics.frechet_distance(
-        classifier.features(dataset.x_test),
-        classifier.features(dataset.x_train[chosen]),
+    protocol = (
+        f"{n} generated images{classes}, against the {n} test images, on {of}; "
+        f"{num_repeats} draws, temperature {TEMPERATURE}"
     )
     return {
         "protocol": protocol,
         **found,
-        "frechet_distance_of_real_images": float(of_real),
+        "frechet_distance_of_real_images": real["real"]["frechet_distance"],
+        **real,
     }
 
 

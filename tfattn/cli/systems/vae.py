@@ -92,6 +92,7 @@ class VAESystem(System[AttentionVAE]):
         num_samples: int,
         subset_size: int,
         subset_num_samples: int,
+        **options: Any,
     ) -> dict[str, Any]:
         """Importance-weighted bounds."""
         x_test = with_levels(dataset.x_test, model.levels)
