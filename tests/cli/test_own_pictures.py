@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -139,6 +140,25 @@ def test_other_pictures_are_another_training(folder, small, tmp_path):
         (["vae", "--data", "FOLDER", "--image-size", "30"], "such as"),
         (["classifier", "--data", "FOLDER"], "--labels folders"),
         (["completion", "--data", "FOLDER", "--image-size", "8"], "at least 11"),
+        (["vae", "--data", ""], "folder of pictures or one of"),
+        (["vae", "--data", "FOLDER", "--labels", "folders"], "no use for classes"),
+        (["vae", "--data", "FOLDER", "--seed", "-1"], "--seed"),
+        (
+            ["transformer", "--data", "FOLDER", "--condition", "text"],
+            "class for each image",
+        ),
+        (
+            [
+                "transformer",
+                "--data",
+                "FOLDER",
+                "--labels",
+                "folders",
+                "--condition",
+                "text",
+            ],
+            "words are those of digits",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(arguments, words, folder, tmp_path):
@@ -153,6 +173,42 @@ def test_too_few_pictures_are_refused(tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
     with pytest.raises(SystemExit, match="four different pictures"):
         cli.main(["train", "vae", "--data", str(tmp_path)])
+
+
+def test_a_run_is_not_written_into_its_pictures(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit, match="--out outside of"):
+        cli.main(["train", "vae", "--data", "."])
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_changed_folder_is_not_measured_with(folder, small, tmp_path):
+    copied, run = tmp_path / "copied", tmp_path / "run"
+    shutil.copytree(folder, copied)
+    arguments = ["--data", str(copied), "--image-size", "16", "--labels", "folders"]
+    cli.main(["train", "classifier", *arguments, "--epochs", "1", "--out", str(run)])
+    assert json.loads((run / "metrics.json").read_text())["class_names"] == [
+        "hat",
+        "no hat",
+    ]
+    cli.main(["evaluate", str(run)])
+    (copied / "hat").rename(copied / "z")
+    with pytest.raises(SystemExit, match="sha256_of_arrays was"):
+        cli.main(["evaluate", str(run)])
+    (copied / "z").rename(copied / "hat")
+    (copied / "damaged.png").write_text("no picture")
+    with pytest.raises(SystemExit, match="in a folder of its class"):
+        cli.main(["evaluate", str(run)])
+
+
+def test_a_damaged_picture_is_named_in_one_line(folder, tmp_path, capsys, monkeypatch):
+    copied = tmp_path / "copied"
+    shutil.copytree(folder, copied)
+    (copied / "damaged.png").write_text("no picture")
+    cli.load_data({"data": str(copied), "image_size": 8, "channels": 3, "labels": None})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("1 of the files") and "damaged.png" in line
 
 
 def test_the_name_of_a_set_is_no_folder(tmp_path, monkeypatch):

@@ -160,6 +160,13 @@ def test_other_images_are_refused(images):
         avatars.read(images)
 
 
-def test_draw_refuses_no_avatars():
-    with pytest.raises(ValueError, match="`n`"):
-        avatars.draw(0)
+@pytest.mark.parametrize(("n", "seed"), [(0, 0), (1, 1.5), (1, -1), (1.0, 0)])
+def test_draw_refuses_other_numbers(n, seed):
+    with pytest.raises(ValueError, match="to be an integer"):
+        avatars.draw(n, seed)
+
+
+def test_no_attributes_are_no_avatars():
+    none = np.zeros((0, 13), int)
+    assert avatars.paint(avatars.by_name(none)).shape == (0, 32, 32, 3)
+    assert avatars.sentences(none).dtype.kind == "U"

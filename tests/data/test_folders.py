@@ -90,15 +90,38 @@ def test_test_images_stay_test_images_when_pictures_are_added(folder):
     assert tested(seed=1) != after
 
 
-def test_copies_are_never_on_both_sides(folder):
-    for path in sorted(folder.glob("*/*.png"))[:20]:
+def test_copies_are_where_their_originals_are(folder):
+    before = data.from_folder(folder, 8, test_share=0.4)
+    for path in sorted(folder.glob("*/*.png")):
         picture = Image.open(path)
         picture.save(folder / f"copy of {path.stem}.png")
         picture.save(folder / f"{path.stem}.bmp")  # the same pixels in another file
-    dataset = data.from_folder(folder, 8, test_share=0.4)
-    train = {image.tobytes() for image in dataset.x_train}
-    assert not any(image.tobytes() in train for image in dataset.x_test)
-    assert len(dataset.x_train) + len(dataset.x_test) == 70
+    after = data.from_folder(folder, 8, test_share=0.4)
+    for side in ("x_train", "x_test"):
+        old, new = getattr(before, side), getattr(after, side)
+        assert len(new) == 3 * len(old)
+        assert {x.tobytes() for x in new} == {x.tobytes() for x in old}
+
+
+def test_the_sides_do_not_depend_on_the_size_and_the_channels(folder):
+    sides = [
+        data.from_folder(folder, size, channels, labels="folders", test_share=0.4)
+        for size, channels in ((8, 3), (9, 1), (1, 3))
+    ]
+    for other in sides[1:]:
+        np.testing.assert_array_equal(other.y_train, sides[0].y_train)
+        np.testing.assert_array_equal(other.y_test, sides[0].y_test)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_class_is_trained_on(tmp_path, seed):
+    for i in range(24):
+        place = tmp_path / f"{max(0, i - 18)}"
+        place.mkdir(exist_ok=True)
+        color(i, 2, 3).save(place / f"{i}.png")
+    dataset = data.from_folder(tmp_path, 8, labels="folders", test_share=0.5, seed=seed)
+    assert set(dataset.y_train) == set(range(6))
+    assert len(dataset.y_test) >= 2
 
 
 @pytest.mark.parametrize("share", [0.001, 0.999])
@@ -205,6 +228,16 @@ FILES = {
         (0.5, 0.5, 0.5),
     ),
     "turned by its camera": ("a.jpg", turned, None),  # asserted below
+    "damaged words of a camera": (
+        "a.png",
+        lambda p: saved(p, color(0, 255, 0), exif=b"garbage!"),
+        (0, 1, 0),
+    ),
+    "words of a camera cut short": (
+        "a.png",
+        lambda p: saved(p, color(0, 255, 0), exif=b"II*\0"),
+        (0, 1, 0),
+    ),
     "spaces and other scripts": (
         "my photos/été/图片 1.png",
         lambda p: saved(p, color(0, 255, 0)),
@@ -248,7 +281,8 @@ def test_what_cannot_be_read_is_named_and_left_out(folder, name):
         dataset = read(folder)
     assert len(dataset.x_train) == 30
     assert "1 more could not be read" in dataset.source
-    assert "\n" not in str(seen[0].message)
+    assert "\n" not in str(seen[0].message) and "object" not in str(seen[0].message)
+    assert "BufferedReader" not in str(seen[0].message)
 
 
 @pytest.mark.skipif(
@@ -269,7 +303,8 @@ def test_many_damaged_files_are_counted(folder):
 
 
 def test_other_files_are_passed_over(folder):
-    (folder / "notes.txt").write_text("no picture")
+    for name in ("notes.txt", "paper.pdf", "film.mpg", "model.h5"):
+        (folder / name).write_text("no picture")
     (folder / "._00.png").write_text("made by a Macintosh")
     (folder / ".cache").mkdir()
     color(1, 2, 3).save(folder / ".cache" / "thumbnail.png")
@@ -318,6 +353,10 @@ def test_words_say_what_was_done(folder):
     ("change", "words"),
     [
         ({"path": "nowhere"}, "folder of pictures"),
+        ({"path": ""}, "name of a folder"),
+        ({"path": None}, "name of a folder"),
+        ({"channels": 3.0}, "channels"),
+        ({"channels": True}, "channels"),
         ({"image_size": 0}, "image_size"),
         ({"image_size": (8, 8, 3)}, "image_size"),
         ({"image_size": 8.0}, "image_size"),
@@ -395,6 +434,8 @@ def test_a_stream_refuses_bad_arguments(folder, tmp_path):
         data.stream(tmp_path / "nowhere", 8)
     with pytest.raises(ValueError, match="batch_size"):
         data.stream(folder, 8, batch_size=0)
+    with pytest.raises(ValueError, match="in a folder of its class"):
+        data.stream(folder / "cats", 8, labels="folders")
 
 
 def test_only_files_that_pillow_knows_are_pictures(folder):

@@ -42,7 +42,7 @@ def test_colours_become_grey_or_stay(tmp_path):
     path = saved(tmp_path / "red.png", levels)
     grey, words = pictures.read_picture(path, (12, 12, 1))
     np.testing.assert_allclose(grey, 0.299, atol=0.005)
-    assert "made grey" in words
+    assert "made gray" in words
     colour, words = pictures.read_picture(path, (12, 12, 3))
     np.testing.assert_array_equal(colour[..., 0], 1)
     assert colour.shape == (12, 12, 3) and "made" not in words

@@ -95,3 +95,9 @@ def test_noise_is_no_avatar():
     assert report["valid"] == 0
     assert report["all_rules"] is report["novelty"] is None
     assert report["coverage"] == 0
+
+
+@pytest.mark.parametrize("training", [np.zeros((3, 5), int), np.zeros(13, int), []])
+def test_other_training_attributes_are_refused(drawn, training):
+    with pytest.raises(ValueError, match="Expected attributes"):
+        avatar_report(drawn[0][:2], training)

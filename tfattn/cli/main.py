@@ -9,6 +9,7 @@ import shlex
 import sys
 import tempfile
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tfattn.cli.systems import SYSTEMS
 from tfattn.cli.systems.base import System
 from tfattn.data import masks, pictures
 from tfattn.models import CompletionVAE, ImageClassifier, load_pretrained
+from tfattn.training import ShuffledBatches
 from tfattn.training.runs import (
     RunFolder,
     differences,
@@ -42,11 +44,12 @@ def train(arguments: argparse.Namespace) -> None:
     """`tfattn train SYSTEM`: from a data set's name to a finished run folder."""
     system = SYSTEMS[arguments.system]
     check_integer("--epochs", arguments.epochs, 1)
+    check_integer("--seed", arguments.seed, 0)
     name = Path(arguments.data).resolve().name
     run = arguments.out or Path("runs") / f"{arguments.system}_{name}"
     not_config = ("action", "out", "resume")
     config = {k: v for k, v in vars(arguments).items() if k not in not_config}
-    config |= described_data(system, arguments)
+    config |= described_data(system, arguments, run)
     config["versions"] = _versions()
     check_run(run, config, arguments.resume)
     dataset = load_data(config)
@@ -74,6 +77,7 @@ def train(arguments: argparse.Namespace) -> None:
     result = {
         **config,
         "source": dataset.source,
+        "class_names": dataset.class_names,
         "parameters": model.count_params(),
         "training_seconds": round(sum(row["seconds"] for row in rows)),
         "machine": f"{_device()}, {keras.backend.backend()}",
@@ -84,20 +88,33 @@ def train(arguments: argparse.Namespace) -> None:
     print_summary(run, result, system)
 
 
-def described_data(system: System, arguments: argparse.Namespace) -> dict[str, Any]:
+def described_data(
+    system: System, arguments: argparse.Namespace, run: Path
+) -> dict[str, Any]:
     """The data that a run is asked for, as its files keep it.
 
     Raises:
-        ValueError: If it is neither a data set that the system takes nor a folder, or
-            if the options of a folder stand beside the name of a data set.
+        ValueError: If it is neither a data set that the system takes nor a folder, if
+            the options of a folder stand beside the name of a data set, or if the run
+            would be written into the folder.
     """
     found = {name: getattr(arguments, name) for name in DATA_OPTIONS}
     if arguments.data not in data.NAMES:
         folder = Path(arguments.data).expanduser()
-        if not folder.is_dir():
+        if not arguments.data or not folder.is_dir():
             raise ValueError(
                 f"Expected --data to be a folder of pictures or one of {system.data}. "
-                f"Received: {arguments.data}"
+                f"Received: {arguments.data!r}"
+            )
+        if arguments.labels and not system.takes_labels:
+            raise ValueError(
+                "This system has no use for classes. Expected no --labels. Received: "
+                f"{arguments.labels}"
+            )
+        if run.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                f"Expected --out outside of {folder}, whose pictures would otherwise "
+                f"be joined by those of the run. Received: {run}"
             )
         return {
             "data": str(folder.resolve()),
@@ -127,12 +144,17 @@ def load_data(config: dict[str, Any]) -> data.Dataset:
     """The data set of a run, from what its files keep."""
     if config["data"] in data.NAMES:
         return data.load(config["data"])
-    return data.from_folder(
-        config["data"],
-        config["image_size"],
-        channels=config["channels"],
-        labels=config["labels"],
-    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", data.PictureWarning)
+        dataset = data.from_folder(
+            config["data"],
+            config["image_size"],
+            channels=config["channels"],
+            labels=config["labels"],
+        )
+    for warning in caught:
+        print(warning.message, file=sys.stderr)
+    return dataset
 
 
 def check_run(run: Path, config: dict[str, Any], resume: bool) -> None:
@@ -252,9 +274,23 @@ def evaluate(arguments: argparse.Namespace) -> None:
                 "Expected --features to be the run of a classifier, or inception. "
                 f"Received: {arguments.features}"
             )
-    result |= system.evaluate(model, load_data(result), **options)
+    dataset = load_data(result)
+    if result["data"] not in data.NAMES:
+        check_unchanged(arguments.run, system.batches(model, dataset, result["seed"]))
+    result |= system.evaluate(model, dataset, **options)
     write_json(arguments.run / "metrics.json", result)
     print(f"\n{textwrap.fill(system.in_words(result), 79)}")
+
+
+def check_unchanged(run: Path, batches: ShuffledBatches) -> None:
+    """ValueError if a folder no longer gives the images that a run was trained on."""
+    found, now = read_json(run / "trained_on.json"), batches.description()
+    different = differences({name: found.get(name) for name in now}, now)
+    if different:
+        raise ValueError(
+            f"Expected the pictures that {run} was trained on, so that none of them is "
+            f"measured with. Different: {different}"
+        )
 
 
 def sample(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,11 @@ from tfattn.data.dataset import Dataset
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# What a picture is by its name: formats that Pillow reads, and no films or documents.
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".ico", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm"),
+    *(".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+)
 # Names in a message; the others are only counted.
 MOST_NAMES = 20
 
@@ -29,7 +34,7 @@ class _Picture(NamedTuple):
 
     name: str
     image: np.ndarray  # (h, w, c), bytes
-    sha256: bytes  # of the file
+    sha256: bytes  # of all its pixels
     size: tuple[int, int]  # width and height before it was resized
 
 
@@ -48,26 +53,25 @@ def from_folder(
     tfattn.models.SelfAttentionGAN((64, 64, 3))
     ```
 
-    Every format that Pillow reads is taken: PNG, JPEG, WebP, TIFF and more; of an
-    animation the first picture. Pictures are turned as their camera says, cut about
-    the middle to the proportions of `image_size`, resized without aliasing; what is
-    transparent becomes white. Files that are no pictures by their name, and hidden
-    ones, are passed over. A picture that cannot be read is left out, and named in a
-    `PictureWarning`.
+    Files whose names end as in `SUFFIXES` are read: PNG, JPEG, WebP, TIFF and others;
+    of an animation the first picture. Pictures are turned as their camera says, cut
+    about the middle to the proportions of `image_size`, resized without aliasing; what
+    is transparent becomes white. Other files, and hidden ones, are passed over. A
+    picture that cannot be read is left out, and named in a `PictureWarning`.
 
-    Whether a picture is for training or for testing depends on `seed` and the content
-    of its file, and not on its name or its neighbors. So when pictures are added, the
-    test images stay test images, and copies of a file are on the same side.
+    Whether a picture is for training or for testing depends on `seed` and its pixels,
+    not on its name, its format or other pictures. So copies are on the same side, and
+    when pictures are added, the test images stay test images. There are exceptions in
+    small folders: of four or more different pictures at least two are for testing and
+    two for training, and each class has one for training.
 
     Args:
         path: The folder.
         image_size: Side of the images in pixels, or (h, w).
         channels: 1 for gray, 3 for color.
-        labels: `"folders"`: each folder in `path` is a class, in the order of their
-            names; `None`: no labels.
-        test_share: Share of the pictures that are for testing, in [0, 1). Above 0, of
-            four or more different pictures at least two are for testing and two for
-            training, whatever their content.
+        labels: `"folders"`: each folder in `path` that holds a picture is a class, in
+            the order of their names; `None`: no labels.
+        test_share: Share of the pictures that are for testing, in [0, 1).
         seed: Integer; another one chooses other pictures for testing.
 
     Returns:
@@ -78,12 +82,14 @@ def from_folder(
             picture that can be read, and with `labels="folders"` for pictures outside
             of its folders or fewer than two classes.
     """
-    folder = Path(path).expanduser()
+    folder = checked_folder(path)
     image_shape = _image_shape(image_size, channels)
     check_choice("labels", labels, ("folders", None))
     check_share("test_share", test_share)
     seed = check_integer("seed", seed, least=0)
     names, unreadable = picture_names(folder)
+    if labels:
+        _classes(folder, names)  # before all are read
     read: list[_Picture] = []
     with ThreadPoolExecutor() as pool:
         for found in pool.map(lambda name: _read(folder, name, image_shape), names):
@@ -103,8 +109,12 @@ def from_folder(
             f"Expected a folder with at least one picture. Received: {folder}, with "
             f"none among {len(names)} files that are pictures by their names"
         )
-    classes = _classes(folder, read) if labels else None
-    for_testing = _test_side(read, test_share, seed)
+    classes = None
+    if labels:
+        classes = _classes(folder, [picture.name for picture in read])
+    for_testing = _test_side(
+        read, classes[1] if classes else np.zeros(len(read)), test_share, seed
+    )
     sides = {}
     for side, chosen in (("train", ~for_testing), ("test", for_testing)):
         indices = np.flatnonzero(chosen)
@@ -131,16 +141,19 @@ def stream(
 ) -> "tf.data.Dataset":
     """Reads a folder of pictures batch by batch, for sets larger than memory.
 
-    By Keras's `image_dataset_from_directory`, which knows PNG, JPEG, BMP and GIF, and
-    does not turn pictures as their camera says. The data set goes into `fit` on every
-    backend; it needs TensorFlow. All pictures are in it: keep those for testing in
-    another folder.
+    By Keras's `image_dataset_from_directory`; the data set goes into `fit` on every
+    backend and needs TensorFlow. It is simpler than `from_folder`: it knows PNG, JPEG,
+    BMP and GIF, does not turn pictures as their camera says, takes no notice of what is
+    transparent, and follows no links to folders. A picture that cannot be read ends the
+    pass with an error of TensorFlow; `from_folder` would name it. All pictures are in
+    the data set: keep those for testing in another folder.
 
     Args:
         path: The folder.
         image_size: Side of the images in pixels, or (h, w).
         channels: 1 for gray, 3 for color.
-        labels: As for `from_folder`.
+        labels: `"folders"`: each folder in `path` is a class, in the order of their
+            names; `None`: no labels.
         batch_size: Number of images in a batch.
         seed: Integer seed of the order, which is another in each epoch.
 
@@ -159,8 +172,9 @@ def stream(
     check_choice("labels", labels, ("folders", None))
     batch_size = check_integer("batch_size", batch_size, least=1)
     seed = check_integer("seed", seed, least=0)
-    folder = Path(path).expanduser()
-    _check_folder(folder)
+    folder = checked_folder(path)
+    if labels:
+        _classes(folder, picture_names(folder)[0])
     batches = keras.utils.image_dataset_from_directory(
         folder,
         labels="inferred" if labels else None,
@@ -170,7 +184,6 @@ def stream(
         image_size=(h, w),
         seed=seed,
         interpolation="area",
-        follow_links=True,
         crop_to_aspect_ratio=True,
         verbose=False,
     )
@@ -188,10 +201,6 @@ def picture_names(folder: Path) -> tuple[list[str], list[str]]:
 
     Links to folders are followed, each folder is visited once.
     """
-    from PIL import Image
-
-    _check_folder(folder)
-    Image.init()
     names, unreadable = [], []
     seen = {os.path.realpath(folder)}
 
@@ -211,14 +220,19 @@ def picture_names(folder: Path) -> tuple[list[str], list[str]]:
         names += [
             os.path.relpath(os.path.join(place, name), folder)
             for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in Image.EXTENSION
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
         ]
     return sorted(names), unreadable
 
 
-def _check_folder(folder):
+def checked_folder(path: str | Path) -> Path:
+    """The folder of this name; ValueError if there is none."""
+    if not isinstance(path, str | Path) or not str(path):
+        raise ValueError(f"Expected the name of a folder. Received: {path!r}")
+    folder = Path(path).expanduser()
     if not folder.is_dir():
         raise ValueError(f"Expected a folder of pictures. Received: {folder}")
+    return folder
 
 
 def _image_shape(image_size: Any, channels: int) -> tuple[int, int, int]:
@@ -229,7 +243,7 @@ def _image_shape(image_size: Any, channels: int) -> tuple[int, int, int]:
             f"Received: image_size={image_size!r}"
         )
     h, w = (check_integer("image_size", size, least=1) for size in sizes)
-    if channels not in (1, 3):
+    if check_integer("channels", channels, least=1) not in (1, 3):
         raise ValueError(f"Expected channels 1 or 3. Received: channels={channels!r}")
     return h, w, channels
 
@@ -240,14 +254,13 @@ def _read(folder, name, image_shape) -> _Picture | str:
     if not (folder / name).is_file():
         return f"{name} (no file)"
     try:
-        picture = pictures.open_picture(folder / name)
+        picture = pictures.flat(pictures.open_picture(folder / name), channels=3)
         image = pictures.fitted(picture, image_shape)
-        with open(folder / name, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").digest()
+        pixels = f"{picture.size} ".encode() + picture.tobytes()
     except (ValueError, OSError) as error:
         reason = str(error).partition(f"{name} (")[2].removesuffix(")")
         return f"{name} ({reason or error})"
-    return _Picture(name, image, sha256, picture.size)
+    return _Picture(name, image, hashlib.sha256(pixels).digest(), picture.size)
 
 
 def _listed(words):
@@ -255,47 +268,43 @@ def _listed(words):
     return "; ".join(words[:MOST_NAMES]) + (f"; and {rest} more" if rest > 0 else "")
 
 
-def _classes(folder, read) -> tuple[tuple[str, ...], np.ndarray]:
-    """The names of the classes, and the class of each picture."""
-    parts = [Path(picture.name).parts for picture in read]
+def _classes(folder, names) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of the classes, and the class of each picture, by its file's name."""
+    parts = [Path(name).parts for name in names]
     outside = [part[0] for part in parts if len(part) == 1]
     if outside:
         raise ValueError(
             f'Expected each picture of labels="folders" in a folder of its class. '
             f"Received: {len(outside)} in {folder} itself, such as {outside[0]}"
         )
-    names, labels = np.unique([part[0] for part in parts], return_inverse=True)
-    if len(names) < 2:
+    classes, labels = np.unique([part[0] for part in parts], return_inverse=True)
+    if len(classes) < 2:
         raise ValueError(
             f"Expected a folder for each class, at least two. Received: {folder} with "
-            f"{names.tolist()}"
+            f"{classes.tolist()}"
         )
-    return tuple(names.tolist()), labels.astype("int64")
+    return tuple(classes.tolist()), labels.astype("int64")
 
 
-def _test_side(read, test_share, seed) -> np.ndarray:
+def _test_side(read, labels, test_share, seed) -> np.ndarray:
     """Whether each picture is for testing."""
     digests = [
         hashlib.sha256(f"{seed} ".encode() + picture.sha256).digest()
         for picture in read
     ]
-    draws = np.array([int.from_bytes(d[:6]) / 2**48 for d in digests])
+    draws = np.array([int.from_bytes(digest[:6]) / 2**48 for digest in digests])
+    chosen = draws < test_share
     different = np.unique(draws)
-    chosen = (draws < test_share) & (len(different) > 1)
     if test_share and len(different) > 1:
-        # Of few pictures none may have been drawn, or all. A mean needs two for its
-        # interval.
+        # A mean needs two images for its interval.
         least = 2 if len(different) >= 4 else 1
         chosen |= draws <= different[least - 1]
         chosen &= draws < different[-least]
-    # The same pixels in files that differ, such as a PNG and a BMP, are for training.
-    of_training = {
-        picture.image.tobytes()
-        for picture, tested in zip(read, chosen, strict=True)
-        if not tested
-    }
-    copies = [picture.image.tobytes() in of_training for picture in read]
-    return chosen & ~np.array(copies)
+    for label in np.unique(labels):
+        # What is not trained on cannot be learned.
+        of_class = labels == label
+        chosen[of_class] &= draws[of_class] < draws[of_class].max()
+    return chosen
 
 
 def _in_words(read, image_shape, num_unreadable):

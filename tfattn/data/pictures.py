@@ -17,7 +17,7 @@ def read_picture(
     """A picture file as an image that a model takes.
 
     Turned as its camera says, cut to the shape of the model's images about the
-    middle, resized, made grey if the model has one channel.
+    middle, resized, made gray if the model has one channel.
 
     Args:
         path: File in a format that Pillow reads.
@@ -35,8 +35,9 @@ def read_picture(
     if (picture.width, picture.height) != (w, h):
         words += f", cut about the middle where needed and resized to {w}×{h}"
     if picture.mode != mode_of(channels):
-        words += ", made grey" if channels == 1 else ", made RGB"
-    return fitted(picture, image_shape) / np.float32(255), words
+        words += ", made gray" if channels == 1 else ", made RGB"
+    image = fitted(flat(picture, channels), image_shape)
+    return image / np.float32(255), words
 
 
 def read_mask(
@@ -73,13 +74,13 @@ def read_mask(
         )
     h, w = size
     stored = _open(picture)
-    upright = ImageOps.exif_transpose(stored).size
-    mask = ImageOps.exif_transpose(_open(name))
+    upright = _turned(stored).size
+    mask = open_picture(name)
     words = f"{name}: {mask.width}×{mask.height} pixels"
     if mask.size == stored.size != upright:
         exif = mask.getexif()
         exif[_ORIENTATION] = stored.getexif()[_ORIENTATION]
-        mask = ImageOps.exif_transpose(mask)
+        mask = _turned(mask)
     # Of the same proportions, but for the rounding of its sides.
     if abs(mask.width * upright[1] - mask.height * upright[0]) < max(upright):
         words += ", turned, cut and resized as the picture"
@@ -117,20 +118,23 @@ def open_picture(path: str | Path) -> "Image":
     Raises:
         ValueError: If the file is missing or no picture.
     """
-    from PIL import ImageOps
+    return _turned(_open(path))
 
-    return ImageOps.exif_transpose(_open(path))
+
+def flat(picture: "Image", channels: int) -> "Image":
+    """A picture of 8 bits without transparency, which becomes white.
+
+    ValueError for pixels that are not numbers, or colors that Pillow does not know.
+    """
+    return _flat(picture, mode_of(channels))
 
 
 def fitted(picture: "Image", image_shape: tuple[int, int, int]) -> np.ndarray:
-    """A picture cut about the middle and resized, without aliasing: bytes (h, w, c).
-
-    What is transparent becomes white. ValueError for colors that are not numbers.
-    """
+    """A flat picture cut about the middle and resized, no aliasing: bytes (h, w, c)."""
     from PIL import ImageOps
 
     h, w, channels = image_shape
-    picture = ImageOps.fit(_flat(picture, mode_of(channels)), (w, h))
+    picture = ImageOps.fit(picture.convert(mode_of(channels)), (w, h))
     return np.asarray(picture).reshape(image_shape)
 
 
@@ -138,8 +142,7 @@ def _open(path):
     from PIL import Image
 
     try:
-        with open(path, "rb") as file:
-            picture = Image.open(file)
+        with Image.open(path) as picture:
             picture.load()
     # A damaged file can break any part of Pillow.
     except Exception as error:
@@ -147,6 +150,17 @@ def _open(path):
             f"Expected a picture file. Received: {path} ({error})"
         ) from None
     return picture
+
+
+def _turned(picture):
+    """Upright, as far as the camera has said it legibly."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(picture)
+    # Of damaged words of a camera any part may break; its pixels are none the worse.
+    except Exception:
+        return picture
 
 
 def _flat(picture, mode):

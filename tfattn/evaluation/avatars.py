@@ -8,8 +8,7 @@ from numpy.typing import ArrayLike
 
 from tfattn.data import avatars
 
-# An image with more wrong pixels than this, of 1024, is no avatar. The smallest part,
-# the corners of a mouth, has two.
+# An image with more wrong pixels than this, of 1024, is no avatar: each part has more.
 MOST_WRONG_PIXELS = 3
 # What must agree, and how many pixels apart it stands.
 RULES = {
@@ -43,11 +42,14 @@ def avatar_report(
         training: Attributes (m, 13) of the training images, or `None`.
 
     Returns:
-        Dictionary; shares are `None` where no image is left to count.
+        Dictionary; what is a share of images is `None` where none is left to count.
 
     Raises:
-        ValueError: For images of another shape, with NaN or outside [0, 1].
+        ValueError: For images of another shape, with NaN or outside [0, 1], or for
+            `training` that is no array of attributes.
     """
+    if training is not None:
+        avatars.by_name(training)  # checks them
     reading = avatars.read(images)
     valid = reading.wrong_pixels <= MOST_WRONG_PIXELS
     found = {name: values[valid] for name, values in reading.attributes.items()}

@@ -7,6 +7,7 @@ from keras import ops
 
 from tfattn import layers
 from tfattn.models import SelfAttentionGAN, TwoTimeScaleOptimizer
+from tfattn.models.gan.networks import attended_halvings, num_halvings
 
 ATTENTIONS = SelfAttentionGAN.ATTENTIONS
 
@@ -56,6 +57,7 @@ def sgd(rate=1.0):
         ((64, 64), (8, 8), (32, 32)),
         ((64, 60), (16, 15), (32, 30)),
         ((96, 128), (12, 16), (24, 32)),
+        ((100, 68), (25, 17), (50, 34)),
         ((128, 128), (8, 8), (32, 32)),
     ],
 )
@@ -70,6 +72,14 @@ def test_depth_follows_the_size_of_images(size, start, attended):
     assert last.input.shape[1:3] == start
     maps = model.discriminator_attention_maps(np.zeros((1, *size, 3)))
     assert maps.shape == (1, *attended, *(side // 2 for side in attended))
+
+
+def test_attention_stands_inside_the_generator_at_every_size():
+    for h in range(4, 1028, 4):
+        for w in (h, h + 4, 2 * h):
+            depth = num_halvings((h, w, 3))
+            assert h % 2**depth == w % 2**depth == 0
+            assert 1 <= attended_halvings((h, w, 3), depth) < depth
 
 
 @trainable_backend

@@ -32,11 +32,13 @@ class System(ABC, Generic[ModelT]):
         recipe: The model's `tfattn.training.Recipe`.
         data: Names of the data sets that it takes, the default first.
         pictures: Pairs of the name of a file that `draw` may write and what it shows.
+        takes_labels: Whether the model may have the classes of images.
     """
 
     recipe: Recipe
     data: tuple[str, ...] = ()
     pictures: tuple[tuple[str, str], ...] = ()
+    takes_labels: bool = False
 
     @abstractmethod
     def add_options(self, parser: argparse.ArgumentParser) -> None:

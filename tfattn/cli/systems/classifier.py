@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfattn import plots
-from tfattn.cli.systems.base import System, labels_of
+from tfattn.cli.systems.base import System, labels_of, num_classes_of
 from tfattn.cli.systems.likelihood import pixels_in_words, with_levels
 from tfattn.data import Dataset
 from tfattn.models import ImageClassifier
@@ -19,6 +19,7 @@ class ClassifierSystem(System[ImageClassifier]):
     """The classifier on whose features generated images are judged."""
 
     recipe = RECIPES[ImageClassifier]
+    takes_labels = True
     data = ("mnist", "fashion_mnist", "digits", "cifar10")
     pictures = (
         ("errors.png", "misclassified test images: true class → predicted class"),
@@ -32,10 +33,10 @@ class ClassifierSystem(System[ImageClassifier]):
         )
 
     def build(self, dataset: Dataset, *, seed: int, binarize: bool) -> ImageClassifier:
-        num_classes = int(max(labels.max() for labels in labels_of(dataset))) + 1
+        labels_of(dataset)  # there must be some
         return ImageClassifier(
             dataset.x_train.shape[1:],
-            num_classes=num_classes,
+            num_classes=num_classes_of(dataset),
             # Clothes and objects have no left and right, digits have.
             flip=dataset.name in ("fashion_mnist", "cifar10"),
             binarize=binarize,

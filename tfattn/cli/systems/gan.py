@@ -41,6 +41,7 @@ class GANSystem(System[SelfAttentionGAN]):
     """The self-attention GAN for the command line."""
 
     recipe = RECIPES[SelfAttentionGAN]
+    takes_labels = True
     data = (
         "mnist",
         "fashion_mnist",

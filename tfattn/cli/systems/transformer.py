@@ -43,6 +43,7 @@ class TransformerSystem(System[ImageTransformer]):
     """The image Transformer for the command line."""
 
     recipe = RECIPES[ImageTransformer]
+    takes_labels = True
     data = (
         "mnist",
         "fashion_mnist",
@@ -79,6 +80,11 @@ class TransformerSystem(System[ImageTransformer]):
         of_condition: dict[str, Any] = {}
         if condition != "none":
             labels_of(dataset)  # there must be some
+        if condition == "text" and dataset.name not in ("mnist", "digits"):
+            raise ValueError(
+                "Expected --data mnist or digits for --condition text: its words are "
+                f"those of digits. Received: {dataset.name}"
+            )
         if condition == "class":
             of_condition = {
                 "condition": "class",

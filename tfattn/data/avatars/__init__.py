@@ -53,9 +53,10 @@ def draw(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         in `ATTRIBUTES`.
 
     Raises:
-        ValueError: If n is below 1.
+        ValueError: If n is below 1, or the seed no integer.
     """
-    attributes = draw_attributes(check_integer("n", n, least=1), seed)
+    n, seed = check_integer("n", n, least=1), check_integer("seed", seed, least=0)
+    attributes = draw_attributes(n, seed)
     return paint(by_name(attributes)) / np.float32(255), attributes
 
 
@@ -71,7 +72,8 @@ def by_name(attributes: ArrayLike) -> Mapping[str, np.ndarray]:
     ):
         raise ValueError(
             f"Expected attributes (n, {len(NAMES)}), indices of values, each below "
-            f"{counts}. Received: {attributes.dtype} of shape {attributes.shape}"
+            f"{counts}. Received: {attributes.dtype} of shape {attributes.shape} with "
+            f"values {np.unique(attributes)}"
         )
     return dict(zip(NAMES, attributes.T, strict=True))
 
@@ -90,7 +92,8 @@ def sentences(attributes: ArrayLike) -> np.ndarray:
                 }
             )
             for row in np.asarray(attributes)
-        ]
+        ],
+        dtype=str,
     )
 
 

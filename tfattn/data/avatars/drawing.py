@@ -63,9 +63,9 @@ def paint(attributes: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def pattern_of(attributes: Mapping[str, np.ndarray]) -> np.ndarray:
     """The two materials of the background, everywhere (n, 32, 32); see `paint`."""
-    pattern = np.asarray(attributes["pattern"])
-    phase = np.reshape(attributes["phase"], (len(pattern), -1))
-    phases = np.broadcast_to(phase, (len(pattern), 4))
+    pattern, phases = (np.asarray(attributes[k]) for k in ("pattern", "phase"))
+    if phases.ndim == 1:
+        phases = np.repeat(phases[:, None], 4, axis=1)
     quarters = patterns()[pattern[:, None], phases]  # (n, 4, 32, 32)
     return np.take_along_axis(quarters, QUADRANTS[None, None], axis=1)[:, 0]
 
@@ -88,7 +88,7 @@ def colors_of(attributes: Mapping[str, np.ndarray]) -> np.ndarray:
 
 @functools.cache
 def color_table(attribute: str) -> np.ndarray:
-    """Colours of an attribute: (values, tones, 3), bytes; black for no color."""
+    """Colors of an attribute: (values, tones, 3), bytes; black for no color."""
     return np.array(
         [[rgb(code or "000000") for code in tones] for tones in COLORS[attribute]]
     )

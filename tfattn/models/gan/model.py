@@ -33,10 +33,11 @@ class SelfAttentionGAN(AdversarialModel):
 
     With x an image, z a standard normal latent vector and y an optional class:
 
-    1. generator: G(z, y), residual blocks from (h/4, w/4) to (h, w) with batch
-       normalisation, of larger images from (h/8, w/8), from 112 pixels on from
-       (h/16, w/16); attention at half the image's size, and at most at about 32×32; a
-       class stands beside z and in each normalisation
+    1. generator: G(z, y), residual blocks from a coarse grid to (h, w) with batch
+       normalisation; the grid is (h/4, w/4), or of sizes that are divisible and leave 7
+       pixels (h/8, w/8) or (h/16, w/16); attention stands at (h/2, w/2), or one or two
+       sizes below where that has more than 32 pixels; a class stands beside z and in
+       each normalisation
     2. discriminator: D(x, y) = w·f(x) + e(y)·f(x), f from residual blocks, summed over
        the places, the second term only with classes
     3. discriminator's loss: mean max(0, 1 − D(x, y)) + mean max(0, 1 + D(G(z, y), y))
@@ -276,7 +277,7 @@ class SelfAttentionGAN(AdversarialModel):
         Returns:
             NumPy array: for `attention="self"` (n, h/2, w/2, h/4, w/4), whose last two
             axes sum to 1; for `"gate"` (n, h/2, w/2, 1), each entry between 0 and 1.
-            Where attention stands at (h/4, w/4), all sizes are half of these.
+            Where attention stands at a smaller size, all sizes are of that.
 
         Raises:
             ValueError: If the model has no map.

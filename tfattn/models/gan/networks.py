@@ -45,13 +45,15 @@ def num_halvings(image_shape: tuple[int, int, int]) -> int:
 
 
 def attended_halvings(image_shape: tuple[int, int, int], depth: int) -> int:
-    """After how many halvings attention stands: 1, or more where that is too large."""
+    """After how many halvings attention stands: 1, or more where that is too large.
+
+    Never at the grid from which the generator starts.
+    """
     least = min(image_shape[:2])
-    return next(
-        k
-        for k in range(1, depth + 1)
-        if least // 2**k <= MOST_ATTENDED_SIDE or k == depth
-    )
+    found = 1
+    while found + 1 < depth and least >> found > MOST_ATTENDED_SIDE:
+        found += 1
+    return found
 
 
 def build_generator(
