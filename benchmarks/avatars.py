@@ -3,8 +3,9 @@
     python benchmarks/avatars.py
 
 Writes `results/avatars.json`: the report on real avatars, on real avatars of which one
-attribute was exchanged on one side, and on those with noise. Writes `docs/avatars.png`
-and the table of attributes in `docs/avatars.md`.
+attribute was exchanged on one side, and on those with noise. Writes the pictures of
+`docs/avatars.md` and its tables, with the reports on the shipped models, which
+`tfattn train` made.
 """
 
 import json
@@ -14,15 +15,77 @@ from pathlib import Path
 import numpy as np
 
 from tfattn import data, plots
+from tfattn.cli.systems import SYSTEMS
 from tfattn.data import avatars
 from tfattn.data.avatars.drawing import SIDES
 from tfattn.evaluation import avatar_report, metrics
 from tfattn.evaluation.avatars import RULES
+from tfattn.models import load_pretrained, pretrained_results
 from tfattn.training.runs import write_figure, write_json
 
 ROOT = Path(__file__).parent.parent
 CARD = ROOT / "docs" / "avatars.md"
 NOISE = 0.05
+NOISE_ROW = f"noise of standard deviation {NOISE}"
+
+MODELS = {"gan_avatars": "self-attention GAN", "vae_avatars": "attention VAE"}
+
+
+def results_block(content):
+    """Lines of Markdown: the reports on real avatars and on the shipped models."""
+    reports = {
+        "real test avatars": content["reports"]["real"],
+        f"the same with noise ({NOISE})": content["reports"][NOISE_ROW],
+    }
+    published = {name: pretrained_results(name) for name in MODELS}
+    for name, words in MODELS.items():
+        reports[f"{words}, `{name}`"] = published[name]["avatars"]
+    lines = [
+        "| images | valid | "
+        + " | ".join(name.replace("_", " ") for name in RULES)
+        + " | all rules | marginals | coverage | new |",
+        f"|{'---|' * (len(RULES) + 6)}",
+    ]
+    for words, report in reports.items():
+        marginals = np.mean([v for v in report["marginals"].values() if v is not None])
+        cells = [
+            report["valid"],
+            *(report["rules"][name]["kept"] for name in RULES),
+            report["all_rules"],
+        ]
+        cells = ["–" if cell is None else f"{cell:.1%}" for cell in cells]
+        cells += [f"{marginals:.3f}", f"{report['coverage']:.1%}"]
+        new = report.get("novelty")
+        cells.append("–" if new is None else f"{new:.1%}")
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    vae, gan = published["vae_avatars"], published["gan_avatars"]
+    bound = vae["negative_elbo"]
+    bits = [
+        metrics.bits_per_dimension(bound[key], (h, w, c))
+        for key in ("value", "low", "high")
+    ]
+    baseline = metrics.bits_per_dimension(vae["nats_of_independent_pixels"], (h, w, c))
+    return [
+        *lines,
+        "",
+        f"Protocol: {gan['avatars']['num_images']} generated images of each model, one "
+        "draw. Marginals: mean over the attributes of the total variation distance "
+        "between how often values occur and how often they should; coverage: share of "
+        "the pairs of values of two attributes that occur; new: share of the images "
+        "that keep all rules whose avatar is not in the training set.",
+        "",
+        f"The VAE needs at most {bits[0]:.3f} bits ({bits[1]:.3f} to {bits[2]:.3f}, "
+        f"95 % interval over {bound['num_images']} test images) for each channel of a "
+        f"pixel, of {vae['levels']} levels; pixels by themselves need {baseline:.3f}, "
+        f"and the truth {content['entropy_bits_per_dimension']:.4f}. Training: the VAE "
+        f"{vae['epochs']} epochs, {vae['training_seconds'] / 60:.0f} minutes, the GAN "
+        f"{gan['epochs']} epochs, {gan['training_seconds'] / 60:.0f} minutes, at the "
+        f"same time on {gan['machine']}.",
+        "",
+        "![Avatars of the GAN in the upper two rows, of the VAE in the lower two]"
+        "(avatars_generated.png)",
+    ]
+
 
 dataset = data.load("avatars")
 h, w, c = dataset.x_test.shape[1:]
@@ -39,7 +102,7 @@ images = avatars.paint({**attributes, "phase": phases}) / np.float32(255)
 reports["phase of one corner exchanged"] = avatar_report(images)
 noise = rng.normal(0, NOISE, dataset.x_test.shape)
 images = np.clip(dataset.x_test + noise, 0, 1)
-reports[f"noise of standard deviation {NOISE}"] = avatar_report(images)
+reports[NOISE_ROW] = avatar_report(images)
 content = {
     "protocol": f"the {len(dataset.x_test)} test avatars, against the "
     f"{len(dataset.x_train)} training avatars; generator seed 0",
@@ -54,6 +117,14 @@ print(json.dumps(content, indent=2))
 
 sheet = dataset.x_test[:40].reshape(4, 10, h, w, c)
 write_figure(ROOT / "docs" / "avatars.png", plots.image_grid(sheet, cell_size=0.9))
+generated = [
+    SYSTEMS[name.partition("_")[0]].sample(load_pretrained(name), 20, seed=1)
+    for name in MODELS
+]
+sheet = np.concatenate(generated).reshape(4, 10, h, w, c)
+write_figure(
+    ROOT / "docs" / "avatars_generated.png", plots.image_grid(sheet, cell_size=0.9)
+)
 
 rows = ["| attribute | values, with their probability in % |", "|---|---|"]
 for name, attribute in avatars.ATTRIBUTES.items():
@@ -77,7 +148,11 @@ for name, apart in RULES.items():
     least = min(report["rules"][name]["kept"] for report in reports.values())
     rules.append(f"| {name.replace('_', ' ')} | {apart} | {least:.0%} |")
 text = CARD.read_text(encoding="utf-8")
-for name, lines in (("attributes", rows), ("rules", rules)):
+for name, lines in (
+    ("attributes", rows),
+    ("rules", rules),
+    ("results", results_block(content)),
+):
     text = re.sub(
         rf"(<!-- {name} -->\n).*(<!-- /{name} -->)",
         lambda match, lines=lines: match[1] + "\n".join(lines) + "\n" + match[2],

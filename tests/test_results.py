@@ -11,9 +11,14 @@ import pytest
 from conftest import real
 
 from tfattn import data
-from tfattn.cli.systems import completion, gan, transformer
-from tfattn.data import masks, number_words
-from tfattn.evaluation import baselines, completion_quality, metrics
+from tfattn.cli.systems import SYSTEMS, completion, gan, transformer
+from tfattn.data import avatars, masks, number_words
+from tfattn.evaluation import (
+    avatar_report,
+    baselines,
+    completion_quality,
+    metrics,
+)
 from tfattn.models import load_pretrained, pretrained, pretrained_results
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +52,38 @@ def test_shipped_vae_reaches_its_published_bound():
     assert published["negative_elbo"]["num_images"] == 10_000
     assert published["negative_elbo"]["value"] <= 88.5
     assert published["negative_log_likelihood_5000"]["value"] <= 84.8
+
+
+def test_shipped_vae_of_avatars_reaches_its_published_bound():
+    published = pretrained_results("vae_avatars")
+    model, x = load_pretrained("vae_avatars"), data.load("avatars").x_test
+    subset = np.random.default_rng(1).permutation(len(x))[:500]
+    bounds = -model.elbo(x[subset], seed=1)
+    margin = 2.6 * bounds.std() / np.sqrt(len(bounds))
+    assert abs(bounds.mean() - published["negative_elbo"]["value"]) < margin
+    assert published["bits_per_dimension"] == metrics.bits_per_dimension(
+        published["negative_elbo"]["value"], model.image_shape
+    )
+    assert (
+        avatars.entropy()
+        < published["negative_elbo"]["value"]
+        < published["nats_of_independent_pixels"]
+    )
+
+
+@pytest.mark.parametrize("name", ["gan", "vae"])
+def test_generated_avatars_are_as_good_as_published(name):
+    """Other draws than the published ones, within the error of so few images."""
+    published = pretrained_results(f"{name}_avatars")["avatars"]
+    model = load_pretrained(f"{name}_avatars")
+    report = avatar_report(SYSTEMS[name].sample(model, 500, seed=7))
+    for measure in ("valid", "all_rules"):
+        share = published[measure]
+        if share is None or report[measure] is None:
+            continue
+        counted = 500 if measure == "valid" else 500 * report["valid"]
+        margin = 3.3 * np.sqrt((share * (1 - share) + 0.002) / counted)
+        assert abs(report[measure] - share) < margin, measure
 
 
 @pytest.mark.slow

@@ -19,6 +19,10 @@ SHAPE = (8, 8, 1)
 # of steps until then and the last rate.
 MODELS = {
     "vae": (lambda: AttentionVAE(SHAPE, 3, width=8), (128, 20), 2e-3, 100, 0),
+    "vae_of_levels": (
+        lambda: AttentionVAE(SHAPE, 3, width=8, levels=256),
+        *((128, 20), 6e-3, 100, 0),
+    ),
     "gan": (lambda: SelfAttentionGAN(SHAPE, 3, width=8), (64, 13), 2e-4, 0, 1e-5),
     "transformer": (
         lambda: ImageTransformer(SHAPE, num_layers=1),

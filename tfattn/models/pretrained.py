@@ -17,16 +17,18 @@ MODELS = {
     "classifier_fashion_mnist": ImageClassifier,
     "classifier_mnist": ImageClassifier,
     "completion_olivetti": CompletionVAE,
+    "gan_avatars": SelfAttentionGAN,
     "gan_fashion_mnist": SelfAttentionGAN,
     "gan_mnist": SelfAttentionGAN,
     "transformer_mnist": ImageTransformer,
     "transformer_words": ImageTransformer,
+    "vae_avatars": AttentionVAE,
     "vae_mnist": AttentionVAE,
 }
 
 
 @overload
-def load_pretrained(name: Literal["vae_mnist"]) -> AttentionVAE: ...
+def load_pretrained(name: Literal["vae_avatars", "vae_mnist"]) -> AttentionVAE: ...
 @overload
 def load_pretrained(
     name: Literal["transformer_mnist", "transformer_words"],
@@ -35,7 +37,7 @@ def load_pretrained(
 def load_pretrained(name: Literal["completion_olivetti"]) -> CompletionVAE: ...
 @overload
 def load_pretrained(
-    name: Literal["gan_mnist", "gan_fashion_mnist"],
+    name: Literal["gan_avatars", "gan_fashion_mnist", "gan_mnist"],
 ) -> SelfAttentionGAN: ...
 @overload
 def load_pretrained(
@@ -60,6 +62,7 @@ def load_pretrained(name: str) -> Any:
             `"completion_olivetti"`: `CompletionVAE` on faces of 64×64 pixels;
             `"gan_mnist"`, `"gan_fashion_mnist"`: `SelfAttentionGAN`, conditional on
             the class;
+            `"vae_avatars"`, `"gan_avatars"`: the same models in color, on avatars;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on
             whose features generated images are judged;
             `"classifier_binarized_mnist"`: the same for black and white images.
