@@ -327,7 +327,7 @@ def _first_run():
     minutes = min(found["training_seconds"]) / 60
     full = pretrained_results("vae_mnist")["negative_elbo"]["value"]
     return (
-        f"The training takes about {minutes:.0f} minutes on "
+        f"The training takes about {minutes:.0f} minute{'s' * (round(minutes) != 1)} on "
         f"{found['machine'].partition(',')[0]}. It ends with the negative evidence "
         f"lower bound of the test images: **{found['value']:.1f} nats**. Fewer is "
         f"better; the full training reaches {full:.1f}. Processors round differently, "
