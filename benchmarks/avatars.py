@@ -118,7 +118,7 @@ print(json.dumps(content, indent=2))
 sheet = dataset.x_test[:40].reshape(4, 10, h, w, c)
 write_figure(ROOT / "docs" / "avatars.png", plots.image_grid(sheet, cell_size=0.9))
 generated = [
-    SYSTEMS[name.partition("_")[0]].sample(load_pretrained(name), 20, seed=1)
+    SYSTEMS[name.partition("_")[0]].generate(load_pretrained(name), 20, seed=1)
     for name in MODELS
 ]
 sheet = np.concatenate(generated).reshape(4, 10, h, w, c)

@@ -125,7 +125,7 @@ def draw_samples(names, path):
     """Samples of the shipped GANs, a row for each class, side by side."""
     sheets = []
     for name in names:
-        images = SYSTEMS["gan"].sample(load_pretrained(f"gan_{name}"), 80, seed=0)
+        images = SYSTEMS["gan"].generate(load_pretrained(f"gan_{name}"), 80, seed=0)
         sheets.append(images.reshape(8, 10, *images.shape[1:]).swapaxes(0, 1))
     figure = plots.image_grid(np.concatenate(sheets, axis=1), cell_size=0.5)
     figure.savefig(path, dpi=80)

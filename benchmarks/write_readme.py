@@ -324,10 +324,11 @@ def _cell(estimate):
 def _first_run():
     """What README's first command gives."""
     found = json.loads((RESULTS / "first_run.json").read_text())
-    minutes = min(found["training_seconds"]) / 60
+    minutes = max(1, round(min(found["training_seconds"]) / 60))
+    minutes = f"{minutes} minute{'s' * (minutes > 1)}"
     full = pretrained_results("vae_mnist")["negative_elbo"]["value"]
     return (
-        f"The training takes about {minutes:.0f} minute{'s' * (round(minutes) != 1)} on "
+        f"The training takes about {minutes} on "
         f"{found['machine'].partition(',')[0]}. It ends with the negative evidence "
         f"lower bound of the test images: **{found['value']:.1f} nats**. Fewer is "
         f"better; the full training reaches {full:.1f}. Processors round differently, "

@@ -76,7 +76,7 @@ def test_generated_avatars_are_as_good_as_published(name):
     """Other draws than the published ones, within the error of so few images."""
     published = pretrained_results(f"{name}_avatars")["avatars"]
     model = load_pretrained(f"{name}_avatars")
-    report = avatar_report(SYSTEMS[name].sample(model, 500, seed=7))
+    report = avatar_report(SYSTEMS[name].generate(model, 500, seed=7))
     for measure in ("valid", "all_rules"):
         share = published[measure]
         if share is None or report[measure] is None:

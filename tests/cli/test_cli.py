@@ -94,7 +94,7 @@ def test_summary_explains_the_number_and_names_files(run):
     assert f"how often each pixel is white needs {independent:.1f}" in words
     for path in run.glob("*.png"):
         assert f"{path}   " in summary
-    assert f"tfattn sample {run} --seed 1 " in summary
+    assert f"tfattn generate {run} --seed 1 " in summary
     # In full: it had 2 epochs.
     assert f"tfattn train vae --data digits --out {run}_full " in summary
 
@@ -204,12 +204,12 @@ def test_evaluate_and_sample(run, tmp_path):
     bound = result["negative_log_likelihood_4"]["value"]
     assert bound < result["negative_elbo"]["value"]
     out = tmp_path / "sheet.png"
-    cli.main(["sample", str(run), "--num-images", "13", "--out", str(out)])
+    cli.main(["generate", str(run), "--num-images", "13", "--out", str(out)])
     first = out.read_bytes()
-    cli.main(["sample", str(run), "--num-images", "13", "--out", str(out)])
+    cli.main(["generate", str(run), "--num-images", "13", "--out", str(out)])
     assert out.read_bytes() == first
     cli.main(
-        ["sample", str(run), "--num-images", "13", "--seed", "1", "--out", str(out)]
+        ["generate", str(run), "--num-images", "13", "--seed", "1", "--out", str(out)]
     )
     assert out.read_bytes() != first
 
@@ -246,7 +246,7 @@ def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, eagerly):
     result = json.loads((whole / "metrics.json").read_text())
     assert "no classifier for this data set" in result["protocol"]
     out = tmp_path / "sheet.png"
-    cli.main(["sample", str(whole), "--num-images", "13", "--out", str(out)])
+    cli.main(["generate", str(whole), "--num-images", "13", "--out", str(out)])
     assert out.exists()
 
 
@@ -296,7 +296,7 @@ def test_transformer(condition, tmp_path, monkeypatch):
         assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     cli.main(["evaluate", str(out)])
     assert json.loads((out / "metrics.json").read_text()) == result
-    cli.main(["sample", str(out), "--num-images", "3"])
+    cli.main(["generate", str(out), "--num-images", "3"])
     assert (out / "samples_seed0.png").exists()
 
 
@@ -344,7 +344,7 @@ def test_classifier(tmp_path, binarize, capsys):
     cli.main(["evaluate", str(out)])
     assert json.loads((out / "metrics.json").read_text()) == result
     with pytest.raises(SystemExit, match="draws no images"):
-        cli.main(["sample", str(out)])
+        cli.main(["generate", str(out)])
 
     # A finished run is measured again, and not trained.
     capsys.readouterr()
@@ -388,7 +388,7 @@ def test_completion(tmp_path, monkeypatch, eagerly):
     bound = evaluated.pop("bits_per_hidden_pixel_4")
     assert evaluated == result and bound["num_images"] == 20
     with pytest.raises(SystemExit, match="tfattn complete IMAGE"):
-        cli.main(["sample", str(out)])
+        cli.main(["generate", str(out)])
 
 
 @pytest.mark.ci
@@ -493,7 +493,7 @@ def test_only_a_training_goes_on(monkeypatch):
     monkeypatch.setattr(data, "load", interrupted)
     with pytest.raises(SystemExit, match=r"interrupted; the same .* with --resume"):
         cli.main(["train", "vae"])
-    for command in ("evaluate", "sample"):
+    for command in ("evaluate", "generate"):
         with pytest.raises(SystemExit, match=r"interrupted$"):
             cli.main([command, "run"])
 
@@ -583,11 +583,11 @@ def test_default_data_set_is_the_first_one_offered():
         (["train", "gan", "--data", "digits", "--epochs", "-1"], "--epochs=-1"),
         (["train", "vae", "--data", "digits", "--resume"], "run to resume"),
         (["evaluate", "nothing"], "finished run with model.keras in nothing"),
-        (["sample", "nothing"], "finished run"),
-        (["sample", "nothing", "--num-images", "0"], "--num-images=0"),
-        (["sample", "nothing", "--out", "file/a.png"], "Expected a folder.*file"),
+        (["generate", "nothing"], "finished run"),
+        (["generate", "nothing", "--num-images", "0"], "--num-images=0"),
+        (["generate", "nothing", "--out", "file/a.png"], "Expected a folder.*file"),
         (
-            ["sample", "nothing", "--out", "."],
+            ["generate", "nothing", "--out", "."],
             r"a file to write.*: \., a folder",
         ),
         (["evaluate", "nothing", "--num-samples", "0"], "--num-samples=0"),

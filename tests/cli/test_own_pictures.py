@@ -6,14 +6,18 @@ import shutil
 
 import numpy as np
 import pytest
+import small as small_models
 from conftest import on_tensorflow
 from PIL import Image
 
+import tfattn
 from tfattn import data
 from tfattn.cli import main as cli
 from tfattn.cli.systems import base, completion, gan, transformer, vae
 from tfattn.data import avatars
 from tfattn.evaluation import FewImagesWarning
+from tfattn.models import SelfAttentionGAN
+from tfattn.training.runs import write_json
 
 pytestmark = on_tensorflow
 
@@ -87,7 +91,7 @@ def test_every_system_trains_on_a_folder(system, folder, small, tmp_path, capsys
             assert picture.width > 50
     if system in ("vae", "gan", "transformer"):
         sheet = tmp_path / "sheet.png"
-        cli.main(["sample", str(run), "--num-images", "3", "--out", str(sheet)])
+        cli.main(["generate", str(run), "--num-images", "3", "--out", str(sheet)])
         colors = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
         assert np.ptp(colors, axis=-1).max() > 0 or channels == 1
     if system == "completion":
@@ -111,6 +115,71 @@ def test_a_classifier_of_the_same_pictures_judges_a_gan(folder, small, tmp_path)
     assert "recognised" not in result  # generated for no class
     with pytest.raises(SystemExit, match="run of a classifier"):
         cli.main(["evaluate", str(run), "--features", str(run)])
+
+
+@pytest.fixture(scope="module")
+def made_run(folder, tmp_path_factory):
+    """A finished run of a GAN with the classes of the folder, not trained at all."""
+    run = tmp_path_factory.mktemp("runs") / "made"
+    run.mkdir()
+    model = SelfAttentionGAN((16, 16, 3), latent_dim=4, num_classes=2, width=8)
+    model.save(run / "model.keras")
+    result = {"system": "gan", "class_names": ["hat", "no hat"]}
+    write_json(run / "metrics.json", result)
+    return run, model
+
+
+def generated(run, out, *arguments):
+    cli.main(
+        ["generate", str(run), "--num-images", "12", "--out", str(out), *arguments]
+    )
+
+
+def test_images_come_one_by_one_or_as_an_array(made_run, tmp_path):
+    run, model = made_run
+    expected = model.generate(12, np.arange(12) % 2, temperature=0.97, seed=3)
+    generated(run, tmp_path / "a.npz", "--seed", "3")
+    with np.load(tmp_path / "a.npz") as content:
+        np.testing.assert_allclose(content["images"], expected, atol=1e-6)
+    generated(run, tmp_path / "each", "--seed", "3", "--each")
+    files = sorted((tmp_path / "each").iterdir())
+    assert [path.name for path in files] == [f"{i:02}.png" for i in range(1, 13)]
+    for path, image in zip(files, expected, strict=True):
+        levels = np.asarray(Image.open(path))
+        np.testing.assert_array_equal(levels, np.rint(255 * image))
+    with pytest.raises(SystemExit, match="already exists"):
+        generated(run, tmp_path / "each", "--each")
+
+
+@pytest.mark.parametrize(("condition", "label"), [("no hat", 1), ("hat", 0), ("1", 1)])
+def test_images_of_one_class(made_run, tmp_path, condition, label):
+    run, model = made_run
+    expected = model.generate(12, [label] * 12, temperature=0.97, seed=0)
+    generated(run, tmp_path / "a.npz", "--condition", condition)
+    with np.load(tmp_path / "a.npz") as content:
+        np.testing.assert_allclose(content["images"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("condition", ["2", "-1", "cap", ""])
+def test_no_images_of_another_class(made_run, tmp_path, condition):
+    with pytest.raises(SystemExit, match="from 0 to 1 or the name of its folder"):
+        generated(made_run[0], tmp_path / "a.npz", "--condition", condition)
+    assert not any(tmp_path.iterdir())
+
+
+def test_texts_are_for_all_images():
+    model = small_models.MAKERS["transformer_by_text"]()
+    images = transformer.TransformerSystem().generate(model, 2, 0, "red blue")
+    np.testing.assert_array_equal(images, model.generate(2, ["red blue"] * 2, seed=0))
+    with pytest.raises(ValueError, match="no classes"):
+        gan.GANSystem().generate(SelfAttentionGAN((8, 8, 1), width=8), 2, 0, "1")
+
+
+def test_the_version_is_said(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"tfattn {tfattn.__version__}\n"
 
 
 def test_other_pictures_are_another_training(folder, small, tmp_path):

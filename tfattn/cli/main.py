@@ -1,4 +1,4 @@
-"""The command `tfattn`: train, evaluate and sample models, complete pictures."""
+"""The command `tfattn`: train and measure models, generate and complete images."""
 
 import argparse
 import importlib
@@ -293,21 +293,47 @@ def check_unchanged(run: Path, batches: ShuffledBatches) -> None:
         )
 
 
-def sample(arguments: argparse.Namespace) -> None:
-    """`tfattn sample RUN`: a sheet of new images."""
+def generate(arguments: argparse.Namespace) -> None:
+    """`tfattn generate RUN`: new images, on a sheet, one by one, or as an array."""
     check_integer("--num-images", arguments.num_images, 1)
-    out = arguments.out or arguments.run / f"samples_seed{arguments.seed}.png"
+    check_integer("--seed", arguments.seed, 0)
+    name = f"images_seed{arguments.seed}"
+    if not arguments.each:
+        name = f"samples_seed{arguments.seed}.png"
+    out = arguments.out or arguments.run / name
+    if arguments.each and out.exists():
+        raise ValueError(f"{out} already exists. Expected another --out.")
     check_writable(out)
     model, result = load_run(arguments.run)
-    columns = min(10, arguments.num_images)
-    rows = -(-arguments.num_images // columns)
-    images = np.ones((rows * columns, *model.image_shape), "float32")
-    images[: arguments.num_images] = SYSTEMS[result["system"]].sample(
-        model, arguments.num_images, arguments.seed
+    condition = arguments.condition
+    if condition in (result.get("class_names") or ()):
+        condition = str(result["class_names"].index(condition))
+    images = SYSTEMS[result["system"]].generate(
+        model, arguments.num_images, arguments.seed, condition
     )
-    figure = plots.image_grid(images.reshape(rows, columns, *model.image_shape))
-    write_figure(out, figure)
+    if arguments.each:
+        write_each(out, images)
+    elif out.suffix == ".npz":
+        write_whole(out, lambda part: np.savez_compressed(part, images=images))
+    else:
+        columns = min(10, len(images))
+        rows = -(-len(images) // columns)
+        sheet = np.ones((rows * columns, *model.image_shape), "float32")
+        sheet[: len(images)] = images
+        sheet = sheet.reshape(rows, columns, *model.image_shape)
+        write_figure(out, plots.image_grid(sheet))
     print(out)
+
+
+def write_each(folder: Path, images: np.ndarray) -> None:
+    """Writes images (n, h, w, c) as PNG files, numbered from 1, into a new folder."""
+    folder.mkdir(parents=True)
+    digits = max(2, len(str(len(images))))
+    for number, image in enumerate(images, start=1):
+        write_whole(
+            folder / f"{number:0{digits}}.png",
+            lambda part, image=image: pictures.write_picture(part, image),
+        )
 
 
 def complete(arguments: argparse.Namespace) -> None:
@@ -339,13 +365,8 @@ def complete(arguments: argparse.Namespace) -> None:
     )
     print(f"{words}\n{words_on_mask}")
     figure = plots.completion_figure(image[None], visible, completions)
-    out.mkdir(parents=True)
+    write_each(out, completions[0])
     write_figure(out / "sheet.png", figure)
-    for number, completed in enumerate(completions[0], start=1):
-        write_whole(
-            out / f"{number:02}.png",
-            lambda part, completed=completed: pictures.write_picture(part, completed),
-        )
     print(out)
 
 
@@ -365,6 +386,9 @@ def check_writable(path: Path) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tfattn", description=__doc__)
+    parser.add_argument(
+        "--version", action="version", version=f"tfattn {tfattn.__version__}"
+    )
     commands = parser.add_subparsers(required=True)
 
     command = commands.add_parser("train", help="train a model into a run folder")
@@ -422,12 +446,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(action=evaluate)
 
-    command = commands.add_parser("sample", help="draw a sheet of new images")
+    command = commands.add_parser("generate", help="generate new images")
     command.add_argument("run", type=Path)
     command.add_argument("--num-images", type=int, default=100)
+    command.add_argument(
+        "--condition",
+        metavar="WORDS",
+        help="of all images: a class, its number or its folder's name, or a text "
+        "(default: all in turn)",
+    )
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--out", type=Path, help="PNG file to write")
-    command.set_defaults(action=sample)
+    command.add_argument(
+        "--each",
+        action="store_true",
+        help="a PNG file for each image, in a folder, in place of one sheet",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        help="PNG file to write, or .npz for an array; with --each a folder to make",
+    )
+    command.set_defaults(action=generate)
 
     command = commands.add_parser(
         "complete", help="draw what a mask hides of a picture of yours"

@@ -137,12 +137,18 @@ class System(ABC, Generic[ModelT]):
         """Writes pictures of a trained model into the run folder."""
 
     @abstractmethod
-    def sample(self, model: ModelT, n: int, seed: int) -> np.ndarray:
-        """Images (n, h, w, c) for `tfattn sample`; ValueError if there are none."""
+    def generate(
+        self, model: ModelT, n: int, seed: int, condition: str | None = None
+    ) -> np.ndarray:
+        """Images (n, h, w, c), for one condition or, if `None`, for all in turn.
+
+        Raises:
+            ValueError: If the model generates no images, or none for this condition.
+        """
 
     def next_commands(self, run: Path) -> list[tuple[list[str], str]]:
         """Commands to try with a trained model, each with what it does."""
-        return [(["sample", str(run), "--seed", "1"], "another sheet of new images")]
+        return [(["generate", str(run), "--seed", "1"], "another sheet of new images")]
 
 
 def num_classes_of(dataset: Dataset) -> int | None:
@@ -165,7 +171,7 @@ def labels_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def avatar_measurements(system: System, model: Any, dataset: Dataset) -> dict[str, Any]:
     """The report on as many samples of a model as there are test images."""
-    images = system.sample(model, len(dataset.x_test), AVATAR_SEED)
+    images = system.generate(model, len(dataset.x_test), AVATAR_SEED)
     report = avatar_report(images, dataset.y_train)
     print(
         f"generated avatars: valid {report['valid']:.1%}, all rules kept by "
@@ -187,6 +193,29 @@ def avatars_in_words(report: dict[str, Any]) -> str:
 
 def _percent(share):
     return "none" if share is None else f"{share:.1%}"
+
+
+def classes_in_turn(
+    num_classes: int | None, n: int, condition: str | None
+) -> np.ndarray | None:
+    """Classes (n,) to generate images for; `None` for a model without classes.
+
+    Raises:
+        ValueError: For a condition that is not the number of a class.
+    """
+    if condition is None:
+        return None if num_classes is None else np.arange(n) % num_classes
+    if num_classes is None:
+        raise ValueError(
+            "The model has no classes. Expected no --condition. "
+            f"Received: --condition {condition}"
+        )
+    if not condition.isdecimal() or int(condition) >= num_classes:
+        raise ValueError(
+            f"Expected --condition to be a class, its number from 0 to "
+            f"{num_classes - 1} or the name of its folder. Received: {condition}"
+        )
+    return np.full(n, int(condition))
 
 
 def add_attention(parser: argparse.ArgumentParser, model_class: Any) -> None:

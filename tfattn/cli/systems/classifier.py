@@ -83,7 +83,9 @@ class ClassifierSystem(System[ImageClassifier]):
         figure = plots.image_grid(images, titles, "test images that it gets wrong")
         write_figure(run / "errors.png", figure)
 
-    def sample(self, model: ImageClassifier, n: int, seed: int) -> np.ndarray:
+    def generate(
+        self, model: ImageClassifier, n: int, seed: int, condition: str | None = None
+    ) -> np.ndarray:
         raise ValueError(
             "A classifier draws no images. Expected the run of another system."
         )

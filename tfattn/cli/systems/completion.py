@@ -199,7 +199,9 @@ class CompletionSystem(System[CompletionVAE]):
         )
         write_figure(run / "attention.png", figure)
 
-    def sample(self, model: CompletionVAE, n: int, seed: int) -> np.ndarray:
+    def generate(
+        self, model: CompletionVAE, n: int, seed: int, condition: str | None = None
+    ) -> np.ndarray:
         raise ValueError(
             "A completion needs an image to complete. Expected `tfattn complete IMAGE`."
         )

@@ -15,6 +15,7 @@ from tfattn.cli.systems.base import (
     attention_of,
     avatar_measurements,
     avatars_in_words,
+    classes_in_turn,
     dtype_of,
     labels_of,
     num_classes_of,
@@ -149,7 +150,7 @@ class GANSystem(System[SelfAttentionGAN]):
         write_figure(run / "samples.png", figure)
         if model.attention != "self":
             return
-        labels = _labels(model, 6)
+        labels = classes_in_turn(model.num_classes, 6, None)
         latents = model.sample_latents(6, seed=SAMPLE_SEED)
         figure = plots.attention_figure(
             model.generate_from(latents, labels),
@@ -158,8 +159,11 @@ class GANSystem(System[SelfAttentionGAN]):
         )
         write_figure(run / "attention.png", figure)
 
-    def sample(self, model: SelfAttentionGAN, n: int, seed: int) -> np.ndarray:
-        return model.generate(n, _labels(model, n), temperature=TEMPERATURE, seed=seed)
+    def generate(
+        self, model: SelfAttentionGAN, n: int, seed: int, condition: str | None = None
+    ) -> np.ndarray:
+        classes = classes_in_turn(model.num_classes, n, condition)
+        return model.generate(n, classes, temperature=TEMPERATURE, seed=seed)
 
 
 def _quality_of_repeats(model, dataset, num_repeats, features=None) -> dict[str, Any]:
@@ -215,15 +219,10 @@ def _quality_of_repeats(model, dataset, num_repeats, features=None) -> dict[str,
     }
 
 
-def _labels(model, n):
-    """n classes to generate images for, in turn; `None` for a model without."""
-    return None if model.num_classes is None else np.arange(n) % model.num_classes
-
-
 def _sheet(model):
     """Images of the same noise always: (classes, 10, h, w, c), or ten rows."""
     rows = model.num_classes or 10
-    labels = _labels(model, rows)
+    labels = classes_in_turn(model.num_classes, rows, None)
     images = model.generate(
         10 * rows,
         None if labels is None else np.repeat(labels, 10),

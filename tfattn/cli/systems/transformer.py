@@ -11,6 +11,7 @@ from tfattn import plots
 from tfattn.cli.systems.base import (
     System,
     add_mixed_precision,
+    classes_in_turn,
     dtype_of,
     labels_of,
     num_classes_of,
@@ -223,8 +224,10 @@ class TransformerSystem(System[ImageTransformer]):
             plots.completion_figure(x, visible, completions, title),
         )
 
-    def sample(self, model: ImageTransformer, n: int, seed: int) -> np.ndarray:
-        return model.generate(n, _conditions(model, n), seed=seed)
+    def generate(
+        self, model: ImageTransformer, n: int, seed: int, condition: str | None = None
+    ) -> np.ndarray:
+        return model.generate(n, _conditions(model, n, condition), seed=seed)
 
 
 def _sheet(model, rows, columns, title):
@@ -240,14 +243,14 @@ def _sheet(model, rows, columns, title):
     )
 
 
-def _conditions(model, n):
-    """n conditions to draw images for, in turn."""
-    if model.condition == "class":
-        return np.arange(n) % model.num_classes
-    if model.condition == "text":
-        pairs = number_words.HELD_OUT_PAIRS
-        return number_words.names_of(pairs[np.arange(n) % len(pairs)])
-    return None
+def _conditions(model, n, condition=None):
+    """n conditions to draw images for: one for all, or all in turn."""
+    if model.condition != "text":
+        return classes_in_turn(model.num_classes, n, condition)
+    if condition is not None:
+        return np.full(n, condition)
+    pairs = number_words.HELD_OUT_PAIRS
+    return number_words.names_of(pairs[np.arange(n) % len(pairs)])
 
 
 def _test_set(model, dataset):

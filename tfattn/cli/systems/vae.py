@@ -14,6 +14,7 @@ from tfattn.cli.systems.base import (
     attention_of,
     avatar_measurements,
     avatars_in_words,
+    classes_in_turn,
 )
 from tfattn.cli.systems.likelihood import (
     is_binary,
@@ -147,7 +148,9 @@ class VAESystem(System[AttentionVAE]):
         return words
 
     def draw(self, model: AttentionVAE, dataset: Dataset, run: Path) -> None:
-        rows = self.sample(model, 100, SAMPLE_SEED).reshape(10, 10, *model.image_shape)
+        rows = self.generate(model, 100, SAMPLE_SEED).reshape(
+            10, 10, *model.image_shape
+        )
         figure = plots.image_grid(rows, title="sampled from the model")
         write_figure(run / "samples.png", figure)
         if model.attention != "self":
@@ -160,5 +163,8 @@ class VAESystem(System[AttentionVAE]):
         )
         write_figure(run / "attention.png", figure)
 
-    def sample(self, model: AttentionVAE, n: int, seed: int) -> np.ndarray:
-        return model.generate(n, seed=seed)
+    def generate(
+        self, model: AttentionVAE, n: int, seed: int, condition: str | None = None
+    ) -> np.ndarray:
+        classes = classes_in_turn(model.num_classes, n, condition)
+        return model.generate(n, classes, seed=seed)
