@@ -432,7 +432,7 @@ def test_complete(face, capsys):
     cli.main(arguments)
     out = face.parent / "face_completed"
     words = capsys.readouterr().out
-    assert "150×200 pixels, RGB" in words and "resized to 64×64, made grey" in words
+    assert "150×200 pixels, RGB" in words and "resized to 64×64, made gray" in words
     assert {p.name for p in out.iterdir()} == {
         *("sheet.png", "01.png", "02.png", "03.png")
     }

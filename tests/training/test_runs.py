@@ -1,6 +1,7 @@
 """A training in a run folder: its order, its files, and how it is resumed."""
 
 import csv
+import errno
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfattn.training import RunFolder, ShuffledBatches, runs
+from tfattn.training import RunFolder, ShuffledBatches, locks, runs
 
 NUM_EXAMPLES, BATCH_SIZE, SEED = 17, 5, 3  # 3 batches, 2 examples are left out
 EPOCHS = 3
@@ -288,7 +289,49 @@ def test_a_full_disk_is_an_error_and_no_crash(tmp_path):
         [*namespace, train, sys.executable, FULL_DISK], capture_output=True, text=True
     )
     assert run.returncode == 0 and "told:" in run.stdout, run.stderr
-    assert "['history.csv', 'trained_on.json']" in run.stdout
+    assert "['.lock', 'history.csv', 'trained_on.json']" in run.stdout
+
+
+HOLDS = """
+import pathlib, sys, time
+from tfattn.training.locks import lock
+lock(pathlib.Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    """The lock of a process ends with it, however it ends."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match="no other process to train in"):
+            train(tmp_path)
+        assert not (tmp_path / "history.csv").exists()
+    finally:
+        other.kill()
+        other.wait()
+    train(tmp_path)
+    assert history(tmp_path)
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_process_may_train_again_after_an_interruption(tmp_path):
+    locks.lock(tmp_path)  # of a `fit` that was interrupted
+    train(tmp_path)
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_without_locks_of_the_file_system_it_trains(tmp_path, monkeypatch):
+    def none(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks, "_acquire", none)
+    train(tmp_path)
+    assert history(tmp_path)
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from tfattn._checks import check_integer
+from tfattn.training.locks import lock, unlock
 
 if TYPE_CHECKING:  # matplotlib is imported only where something is drawn
     from matplotlib.figure import Figure
@@ -111,8 +112,9 @@ class RunFolder(keras.callbacks.Callback):
 
     Raises:
         ValueError: If the folder holds a training on other batches, or on another
-            backend, which draws other random numbers; in `fit`, if a loss is no longer
-            finite: then the folder keeps the epochs before.
+            backend, which draws other random numbers; in `fit`, if another process is
+            training in the folder, or if a loss is no longer finite: then the folder
+            keeps the epochs before.
     """
 
     def __init__(self, path: str | Path, batches: ShuffledBatches) -> None:
@@ -157,6 +159,7 @@ class RunFolder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
+        lock(self.path)
         write_json(self.path / "trained_on.json", self._trained_on)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -181,6 +184,7 @@ class RunFolder(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         write_whole(self._final_model, self.model.save)
         self._checkpoint.unlink(missing_ok=True)
+        unlock(self.path)
 
     @property
     def _final_model(self):
