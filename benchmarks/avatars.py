@@ -41,20 +41,17 @@ def results_block(content):
     for name, words in MODELS.items():
         reports[f"{words}, `{name}`"] = published[name]["avatars"]
     lines = [
-        "| images | valid | "
+        "| images | valid | wrong pixels | "
         + " | ".join(name.replace("_", " ") for name in RULES)
         + " | all rules | marginals | coverage | new |",
-        f"|{'---|' * (len(RULES) + 6)}",
+        f"|{'---|' * (len(RULES) + 7)}",
     ]
     for words, report in reports.items():
-        marginals = np.mean([v for v in report["marginals"].values() if v is not None])
-        cells = [
-            report["valid"],
-            *(report["rules"][name]["kept"] for name in RULES),
-            report["all_rules"],
-        ]
-        cells = ["–" if cell is None else f"{cell:.1%}" for cell in cells]
-        cells += [f"{marginals:.3f}", f"{report['coverage']:.1%}"]
+        marginals = np.mean([*report["marginals"].values()])
+        cells = [f"{report['valid']:.1%}", f"{report['wrong_pixels']:.0f}"]
+        cells += [f"{report['rules'][name]['kept']:.1%}" for name in RULES]
+        cells += [f"{report['all_rules']:.1%}", f"{marginals:.3f}"]
+        cells.append(f"{report['coverage']:.1%}")
         new = report.get("novelty")
         cells.append("–" if new is None else f"{new:.1%}")
         lines.append(f"| {words} | {' | '.join(cells)} |")
@@ -69,10 +66,10 @@ def results_block(content):
         *lines,
         "",
         f"Protocol: {gan['avatars']['num_images']} generated images of each model, one "
-        "draw. Marginals: mean over the attributes of the total variation distance "
-        "between how often values occur and how often they should; coverage: share of "
+        "draw. Wrong pixels: the median. Marginals: mean over the attributes of the "
+        "total variation distance between how often values occur and how often they should; coverage: share of "
         "the pairs of values of two attributes that occur; new: share of the images "
-        "that keep all rules whose avatar is not in the training set.",
+        "that are valid and keep all rules whose avatar is not in the training set.",
         "",
         f"The VAE needs at most {bits[0]:.3f} bits ({bits[1]:.3f} to {bits[2]:.3f}, "
         f"95 % interval over {bound['num_images']} test images) for each channel of a "

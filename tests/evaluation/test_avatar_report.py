@@ -25,6 +25,7 @@ def test_real_avatars_are_perfect(drawn):
     report = avatar_report(images, attributes[: N // 4])
     assert report["num_images"] == N
     assert report["valid"] == report["all_rules"] == report["coverage"] == 1
+    assert report["perfect"] == 1 and report["wrong_pixels"] == 0
     assert [rule["kept"] for rule in report["rules"].values()] == [1, 1, 1, 1]
     assert max(report["marginals"].values()) < 0.1
     assert report["novelty"] == 0.75
@@ -92,9 +93,22 @@ def test_a_value_that_never_occurs_is_seen(drawn):
 def test_noise_is_no_avatar():
     noise = np.random.default_rng(0).random((20, 32, 32, 3))
     report = avatar_report(noise, np.zeros((1, 13), int))
-    assert report["valid"] == 0
-    assert report["all_rules"] is report["novelty"] is None
-    assert report["coverage"] == 0
+    assert report["valid"] == report["perfect"] == 0
+    assert report["wrong_pixels"] > 500 and report["novelty"] is None
+
+
+def test_only_perfect_images_are_new(drawn):
+    """Neither those that break a rule nor those with wrong pixels."""
+    images, attributes = drawn[0].copy(), drawn[1]
+    images[: N // 4, 20:23, 13:19] = (0, 1, 0)  # where the mouth is
+    eyes = avatars.by_name(attributes)["eye_color"].copy()
+    eyes[N // 4 : N // 2] += 1
+    other = repainted(attributes, left_eye=eyes % 4)
+    images[N // 4 : N // 2] = other[N // 4 : N // 2]
+    known = attributes[: 3 * N // 4]
+    report = avatar_report(images, known)
+    assert report["valid"] == report["all_rules"] == 0.75
+    assert report["perfect"] == report["novelty"] == 0.5
 
 
 @pytest.mark.parametrize("training", [np.zeros((3, 5), int), np.zeros(13, int), []])

@@ -24,25 +24,27 @@ def avatar_report(
 ) -> dict[str, Any]:
     """Every number by which generated avatars are judged.
 
-    Each image is read, see `tfattn.data.avatars.read`, and drawn again from what was
-    read. All shares but the first are of the valid images.
+    Each image is read as the avatar that it is nearest to, see
+    `tfattn.data.avatars.read`, and drawn again from what was read.
 
     * `valid`: share of images that differ from their drawing in at most 3 pixels
+    * `wrong_pixels`: median number of pixels in which they differ
     * `rules`: for each long-range rule the share of images that keep it, and the
       distance in pixels of what must agree; of hats only where there is one
-    * `all_rules`: share that keeps all of them
+    * `all_rules`: share of images that keep all of them
+    * `perfect`: share of images that are valid and keep all rules
     * `marginals`: for each attribute the total variation distance between how often
       its values occur and how often they should
     * `coverage`: share of the pairs of values of two attributes that occur
-    * `novelty`, with `training`: share of images that keep all rules whose avatar is
-      not among the training images
+    * `novelty`, with `training`: share of the perfect images whose avatar is not among
+      the training images
 
     Args:
         images: Images (n, 32, 32, 3) in [0, 1].
         training: Attributes (m, 13) of the training images, or `None`.
 
     Returns:
-        Dictionary; what is a share of images is `None` where none is left to count.
+        Dictionary; a share is `None` where there is nothing to count.
 
     Raises:
         ValueError: For images of another shape, with NaN or outside [0, 1], or for
@@ -51,10 +53,8 @@ def avatar_report(
     if training is not None:
         avatars.by_name(training)  # checks them
     reading = avatars.read(images)
+    found, phases = reading.attributes, reading.phases
     valid = reading.wrong_pixels <= MOST_WRONG_PIXELS
-    found = {name: values[valid] for name, values in reading.attributes.items()}
-    phases = reading.phases[valid]
-    has_hat = found["hat"] != 0
     kept = {
         "eyes_have_one_color": found["left_eye"] == found["right_eye"],
         "hat_has_the_color_of_the_shirt": found["hat_color"] == found["shirt_color"],
@@ -62,17 +62,19 @@ def avatar_report(
         "pattern_is_in_phase": (phases == phases[:, :1]).all(axis=1),
     }
     all_kept = np.all([*kept.values()], axis=0)
-    counted = dict.fromkeys(kept, np.full(len(phases), True))
-    counted["hat_has_the_color_of_the_shirt"] = has_hat
+    counted = dict.fromkeys(kept, np.full(len(valid), True))
+    counted["hat_has_the_color_of_the_shirt"] = found["hat"] != 0
     attributes = np.stack([found[name] for name in avatars.NAMES], axis=1)
     report: dict[str, Any] = {
         "num_images": len(valid),
-        "valid": float(valid.mean()),
+        "valid": _share(valid),
+        "wrong_pixels": float(np.median(reading.wrong_pixels)),
         "rules": {
             name: {"pixels_apart": apart, "kept": _share(kept[name][counted[name]])}
             for name, apart in RULES.items()
         },
         "all_rules": _share(all_kept),
+        "perfect": _share(valid & all_kept),
         "marginals": {
             name: _total_variation(found[name], attribute.probabilities)
             for name, attribute in avatars.ATTRIBUTES.items()
@@ -81,9 +83,8 @@ def avatar_report(
     }
     if training is not None:
         known = {row.tobytes() for row in np.asarray(training, "int64")}
-        report["novelty"] = _share(
-            [row.tobytes() not in known for row in attributes[all_kept].astype("int64")]
-        )
+        perfect = attributes[valid & all_kept].astype("int64")
+        report["novelty"] = _share([row.tobytes() not in known for row in perfect])
     return report
 
 
@@ -92,8 +93,6 @@ def _share(true):
 
 
 def _total_variation(values, probabilities):
-    if not len(values):
-        return None
     counts = np.bincount(values, minlength=len(probabilities))
     return float(0.5 * np.abs(counts / len(values) - probabilities).sum())
 
