@@ -67,9 +67,10 @@ def results_block(content):
         "",
         f"Protocol: {gan['avatars']['num_images']} generated images of each model, one "
         "draw. Wrong pixels: the median. Marginals: mean over the attributes of the "
-        "total variation distance between how often values occur and how often they should; coverage: share of "
-        "the pairs of values of two attributes that occur; new: share of the images "
-        "that are valid and keep all rules whose avatar is not in the training set.",
+        "total variation distance between how often values occur and how often they "
+        "should; coverage: share of the pairs of values of two attributes that occur; "
+        "new: share of the images that are valid and keep all rules whose avatar is "
+        "not in the training set.",
         "",
         f"The VAE needs at most {bits[0]:.3f} bits ({bits[1]:.3f} to {bits[2]:.3f}, "
         f"95 % interval over {bound['num_images']} test images) for each channel of a "

@@ -190,3 +190,51 @@ def avatars_in_words(report: dict[str, Any]) -> str:
         f"{report['wrong_pixels']:.0f} wrong ones. {report['all_rules']:.1%} keep all "
         "rules, such as earrings that are alike."
     )
+
+
+def classes_in_turn(
+    num_classes: int | None, n: int, condition: str | None
+) -> np.ndarray | None:
+    """Classes (n,) to generate images for; `None` for a model without classes.
+
+    Raises:
+        ValueError: For a condition that is not the number of a class.
+    """
+    if condition is None:
+        return None if num_classes is None else np.arange(n) % num_classes
+    if num_classes is None:
+        raise ValueError(
+            "The model has no classes. Expected no --condition. "
+            f"Received: --condition {condition}"
+        )
+    if not condition.isdecimal() or int(condition) >= num_classes:
+        raise ValueError(
+            f"Expected --condition to be a class, its number from 0 to "
+            f"{num_classes - 1} or the name of its folder. Received: {condition}"
+        )
+    return np.full(n, int(condition))
+
+
+def add_attention(parser: argparse.ArgumentParser, model_class: Any) -> None:
+    """The option `--attention`; `attention_of` takes its value."""
+    kinds = [kind or "none" for kind in model_class.ATTENTIONS]
+    parser.add_argument("--attention", choices=kinds, default="self")
+
+
+def attention_of(attention: str) -> Any:
+    """The `attention` of a model."""
+    return None if attention == "none" else attention
+
+
+def add_mixed_precision(parser: argparse.ArgumentParser) -> None:
+    """The option `--mixed-precision`; `dtype_of` takes its value."""
+    parser.add_argument(
+        "--mixed-precision",
+        action="store_true",
+        help="bfloat16 computations, for processors and GPUs that have them",
+    )
+
+
+def dtype_of(mixed_precision: bool) -> str | None:
+    """The `dtype` of a model."""
+    return "mixed_bfloat16" if mixed_precision else None
