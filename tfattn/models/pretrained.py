@@ -17,7 +17,6 @@ MODELS = {
     "classifier_fashion_mnist": ImageClassifier,
     "classifier_mnist": ImageClassifier,
     "completion_olivetti": CompletionVAE,
-    "gan_avatars": SelfAttentionGAN,
     "gan_fashion_mnist": SelfAttentionGAN,
     "gan_mnist": SelfAttentionGAN,
     "transformer_mnist": ImageTransformer,
@@ -37,7 +36,7 @@ def load_pretrained(
 def load_pretrained(name: Literal["completion_olivetti"]) -> CompletionVAE: ...
 @overload
 def load_pretrained(
-    name: Literal["gan_avatars", "gan_fashion_mnist", "gan_mnist"],
+    name: Literal["gan_fashion_mnist", "gan_mnist"],
 ) -> SelfAttentionGAN: ...
 @overload
 def load_pretrained(
@@ -56,13 +55,13 @@ def load_pretrained(name: str) -> Any:
 
     Args:
         name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised;
-            `"transformer_mnist"`: `ImageTransformer` on the same;
+            `"vae_avatars"`: the same in color, on avatars;
+            `"transformer_mnist"`: `ImageTransformer` on MNIST, dynamically binarised;
             `"transformer_words"`: the same on images of two digits, conditional on a
             text of two number words;
             `"completion_olivetti"`: `CompletionVAE` on faces of 64×64 pixels;
             `"gan_mnist"`, `"gan_fashion_mnist"`: `SelfAttentionGAN`, conditional on
             the class;
-            `"vae_avatars"`, `"gan_avatars"`: the same models in color, on avatars;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on
             whose features generated images are judged;
             `"classifier_binarized_mnist"`: the same for black and white images.
