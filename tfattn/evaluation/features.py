@@ -1,7 +1,7 @@
 """The features of images that sets of images are compared by."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ def feature_function(features: Any) -> Callable[[np.ndarray], np.ndarray]:
     if isinstance(features, keras.Model):
         return _in_batches(features)
     if callable(features):
-        return features
+        return cast(Callable[[np.ndarray], np.ndarray], features)
     check_choice("features", features, ("inception",))
     try:
         network = keras.applications.InceptionV3(include_top=False, pooling="avg")

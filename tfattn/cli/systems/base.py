@@ -151,17 +151,20 @@ class System(ABC, Generic[ModelT]):
         return [(["generate", str(run), "--seed", "1"], "another sheet of new images")]
 
 
-def num_classes_of(dataset: Dataset) -> int | None:
-    """Number of classes; `None` for a data set without labels, or with attributes."""
-    if dataset.y_train is None or dataset.y_train.ndim > 1:
-        return None
+def has_classes(dataset: Dataset) -> bool:
+    """Whether each image has a class, and neither no label nor many attributes."""
+    return dataset.y_train is not None and dataset.y_train.ndim == 1
+
+
+def num_classes_of(dataset: Dataset) -> int:
+    """Number of classes; ValueError for a data set without classes."""
     return int(max(labels.max(initial=0) for labels in labels_of(dataset))) + 1
 
 
 def labels_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Training and test labels; ValueError for a data set without classes."""
     train, test = dataset.y_train, dataset.y_test
-    if train is None or test is None or train.ndim > 1:
+    if train is None or test is None or not has_classes(dataset):
         raise ValueError(
             "Expected a data set with a class for each image. Received: "
             f"{dataset.name}; of a folder, --labels folders makes its folders classes"

@@ -33,7 +33,6 @@ class ClassifierSystem(System[ImageClassifier]):
         )
 
     def build(self, dataset: Dataset, *, seed: int, binarize: bool) -> ImageClassifier:
-        labels_of(dataset)  # there must be some
         return ImageClassifier(
             dataset.x_train.shape[1:],
             num_classes=num_classes_of(dataset),

@@ -17,6 +17,7 @@ from tfattn.cli.systems.base import (
     avatars_in_words,
     classes_in_turn,
     dtype_of,
+    has_classes,
     labels_of,
     num_classes_of,
 )
@@ -66,7 +67,7 @@ class GANSystem(System[SelfAttentionGAN]):
         return SelfAttentionGAN(
             dataset.x_train.shape[1:],
             latent_dim=LATENT_DIM,
-            num_classes=num_classes_of(dataset),
+            num_classes=num_classes_of(dataset) if has_classes(dataset) else None,
             attention=attention_of(attention),
             seed=seed,
             dtype=dtype_of(mixed_precision),
@@ -101,7 +102,10 @@ class GANSystem(System[SelfAttentionGAN]):
 
     def measure(self, model: SelfAttentionGAN, dataset: Dataset) -> dict[str, Any]:
         if dataset.name == "avatars":
-            return {"avatars": avatar_measurements(self, model, dataset)}
+            report = avatar_measurements(self, model, dataset)
+            n = report["num_images"]
+            protocol = f"{n} generated images, one draw, see tfattn.data.avatars.read"
+            return {"protocol": protocol, "avatars": report}
         return _quality_of_repeats(model, dataset, num_repeats=1)
 
     def evaluate(
