@@ -22,19 +22,22 @@ from tfattn.training.runs import write_json
 pytestmark = on_tensorflow
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Ten avatars as pictures of several sizes, with hats and without."""
-    place = tmp_path_factory.mktemp("my pictures é")
-    images, attributes = avatars.draw(10, seed=0)
+def pictures_of_avatars(place, n):
+    """Avatars as pictures of several sizes, with hats and without."""
+    images, attributes = avatars.draw(n, seed=0)
     for i, (image, has_hat) in enumerate(
         zip(images, attributes[:, avatars.NAMES.index("hat")] > 0, strict=True)
     ):
         kind = place / ("hat" if has_hat else "no hat")
-        kind.mkdir(exist_ok=True)
+        kind.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(np.rint(255 * image).astype("uint8"))
         picture.resize((40 + i, 32 + 2 * i)).save(kind / f"{i}.png")
     return place
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return pictures_of_avatars(tmp_path_factory.mktemp("my pictures é"), 10)
 
 
 @pytest.fixture
@@ -102,7 +105,8 @@ def test_every_system_trains_on_a_folder(system, folder, small, tmp_path, capsys
 
 
 @pytest.mark.ci
-def test_a_classifier_of_the_same_pictures_judges_a_gan(folder, small, tmp_path):
+def test_a_classifier_of_the_same_pictures_judges_a_gan(small, tmp_path):
+    folder = pictures_of_avatars(tmp_path / "pictures", 80)
     arguments = ["--data", str(folder), "--image-size", "16", "--epochs", "1", "--out"]
     judge, run = tmp_path / "judge", tmp_path / "run"
     cli.main(["train", "classifier", "--labels", "folders", *arguments, str(judge)])
@@ -300,3 +304,26 @@ def test_black_and_white_pictures_stay_so(tmp_path):
     dataset = data.from_folder(tmp_path, 16, channels=1)
     model = vae.VAESystem().build(dataset, seed=0, attention="none")
     assert model.levels == 2
+
+
+SHAPES = {"olivetti": (64, 64, 1), "faces": (25, 25, 1), "avatars": (32, 32, 3)}
+SHAPES["cifar10"] = SHAPES["avatars"]
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    ("system", "name"),
+    [(system, name) for system in cli.SYSTEMS for name in cli.SYSTEMS[system].data],
+)
+def test_every_data_set_that_is_offered_can_be_trained_on(system, name):
+    x = np.random.default_rng(0).random((4, *SHAPES.get(name, (28, 28, 1))), "float32")
+    y = None if name in ("binarized_mnist", "faces", "avatars") else np.arange(4) % 2
+    dataset = data.Dataset(name, "made by hand", x, y, x, y)
+    arguments = vars(cli.build_parser().parse_args(["train", system]))
+    general = ("system", "epochs", "out", "resume", "action", *cli.DATA_OPTIONS)
+    options = {k: v for k, v in arguments.items() if k not in general}
+    model = cli.SYSTEMS[system].build(dataset, **options)
+    x, *condition = cli.SYSTEMS[system].batches(model, dataset, 0)[0]
+    if system == "gan":
+        x = model.sample_latents(len(x))
+    model([x, *condition] if condition and system != "classifier" else x)
