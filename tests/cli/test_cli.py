@@ -124,6 +124,28 @@ def test_nats_of_independent_pixels_by_hand():
     assert likelihood.nats_of_independent_pixels(dataset) == pytest.approx(expected)
 
 
+def test_nats_of_independent_levels_by_hand():
+    """One pixel of three levels: 1, 2 and 0 of 3 images, each counted once more."""
+    x_train = np.array([0.0, 0.5, 0.5], "float32").reshape(3, 1, 1, 1)
+    x_test = np.array([0.5, 1.0], "float32").reshape(2, 1, 1, 1)
+    dataset = data.Dataset("hand", "hand", x_train, None, x_test, None)
+    expected = -(np.log(3 / 6) + np.log(1 / 6)) / 2
+    found = likelihood.nats_of_independent_pixels(dataset, levels=3)
+    assert found == pytest.approx(expected)
+
+
+def test_pixels_are_told_what_becomes_of_them():
+    x = np.array([0.2, 0.4, 0.6], "float32").reshape(3, 1, 1, 1)
+    dataset = data.Dataset("hand", "hand", x, None, x, None)
+    assert not likelihood.is_binary(dataset)
+    assert likelihood.pixels_in_words(dataset, 256).startswith("256 levels")
+    # To 0, 0.5 and 0.5: errors of 0.2, 0.1 and 0.1.
+    error = 255 * np.sqrt((0.04 + 0.01 + 0.01) / 3)
+    assert f"by {error:.1f} of them" in likelihood.pixels_in_words(dataset, 3)
+    assert "drawn" in likelihood.pixels_in_words(dataset, 2)
+    assert likelihood.is_binary(dataclasses.replace(dataset, x_train=np.round(x)))
+
+
 @pytest.mark.slow
 def test_run_folder_is_complete(run):
     names = {path.name for path in run.iterdir()}
