@@ -601,7 +601,7 @@ def test_default_data_set_is_the_first_one_offered():
     ("arguments", "words"),
     [
         (["train", "vae", "--epochs", "0"], "`--epochs` to be an integer >= 1"),
-        (["train", "vae", "--data", "faces"], "divisible by 4"),
+        (["train", "vae", "--data", "faces"], "data sets of this system"),
         (["train", "gan", "--data", "digits", "--epochs", "-1"], "--epochs=-1"),
         (["train", "vae", "--data", "digits", "--resume"], "run to resume"),
         (["evaluate", "nothing"], "finished run with model.keras in nothing"),

@@ -11,6 +11,7 @@ backend = keras.backend.backend()
 # What each kind of model exports besides `call`.
 FUNCTIONS = {
     "vae": ["generate"],
+    "vae_of_levels": ["generate"],
     "vae_by_class": ["generate"],
     "gan_by_class": [],
     "transformer_by_class": ["generate", "next_token"],
@@ -21,6 +22,7 @@ FUNCTIONS = {
 }
 CASES = [
     pytest.param("vae_by_class", "generate", marks=pytest.mark.ci),
+    pytest.param("vae_of_levels", "generate", marks=pytest.mark.ci),
     pytest.param("gan_by_class", "call", marks=pytest.mark.ci),
     pytest.param("transformer_by_text", "generate", marks=pytest.mark.backend),
     ("transformer_by_class", "next_token"),
@@ -55,7 +57,9 @@ def case(name, function):
         return model, inputs, expected
     expected = model.generate(N, condition, seed=1)
     if name.startswith("vae"):
-        inputs = {"noise": normal((N, model.latent_dim)), "condition": encoded}
+        inputs = {"noise": normal((N, model.latent_dim))}
+        if encoded is not None:
+            inputs["condition"] = encoded
         return model, inputs, expected
     uniform = keras.random.uniform((N, model.tokens.num_tokens), seed=1)
     inputs = {"uniform": keras.ops.convert_to_numpy(uniform), "condition": encoded}
