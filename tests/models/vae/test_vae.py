@@ -145,9 +145,18 @@ def test_generated_colors_are_the_means_of_their_mixtures():
     assert images.shape == (4, 8, 12, 3) and np.ptp(images, axis=-1).max() > 0
 
 
+def test_means_beyond_black_and_white_are_black_and_white():
+    distribution = AttentionVAE((8, 12, 3), width=8)._distribution
+    for value, expected in ((10.0, 1), (-10.0, 0)):
+        parameters = ops.full((2, 8, 12, distribution.num_parameters), value)
+        found = checks.numpy_of(distribution.expected(parameters))
+        np.testing.assert_array_equal(found, np.full((2, 8, 12, 3), expected))
+
+
 def test_half_precision_does_not_round_the_levels():
-    model = AttentionVAE((8, 12, 3), width=8, dtype="mixed_bfloat16")
-    x = np.round(255 * grey(shape=(8, 12, 3))) / np.float32(255)
+    """Of 256 levels rounding to the nearest one would hide it."""
+    model = AttentionVAE((8, 12, 3), width=8, levels=2001, dtype="mixed_bfloat16")
+    x = np.round(2000 * grey(shape=(8, 12, 3))) / np.float32(2000)
     np.testing.assert_allclose(checks.numpy_of(model(x)["images"]), x, atol=1e-6)
 
 
