@@ -19,7 +19,7 @@ from tfattn import data, plots
 from tfattn.data import avatars
 from tfattn.data.avatars.drawing import SIDES
 from tfattn.evaluation import avatar_report, metrics
-from tfattn.evaluation.avatars import RULES
+from tfattn.evaluation.avatars import MOST_WRONG_PIXELS, RULES, pixels_apart
 from tfattn.models import load_pretrained, pretrained_results
 from tfattn.training.runs import read_json, write_figure, write_json
 
@@ -139,13 +139,20 @@ rules = [
     "| rule | pixels apart | kept if one side is exchanged between avatars |",
     "|---|---|---|",
 ]
-for name, apart in RULES.items():
+for name in RULES:
     least = min(report["rules"][name]["kept"] for report in reports.values())
-    rules.append(f"| {name.replace('_', ' ')} | {apart} | {least:.0%} |")
+    rules.append(f"| {name.replace('_', ' ')} | {pixels_apart(name)} | {least:.0%} |")
+reading = [
+    "A pixel is wrong if a channel differs from this drawing by more than "
+    f"{avatars.TOLERANCE:.0%} of the range from black to white. An image is *valid* if "
+    f"at most {MOST_WRONG_PIXELS} of its {h * w} pixels are wrong; leaving out a part, "
+    "such as an eye or the mouth, makes more than that."
+]
 text = CARD.read_text(encoding="utf-8")
 for name, lines in (
     ("attributes", rows),
     ("rules", rules),
+    ("reading", reading),
     ("results", results_block(content)),
 ):
     text = re.sub(

@@ -19,8 +19,12 @@ from conftest import on_tensorflow
 from PIL import Image
 
 from tfattn import data
+from tfattn.cli import evaluate, generate
 from tfattn.cli import main as cli
+from tfattn.cli.parser import build_parser
+from tfattn.cli.summary import full_training
 from tfattn.cli.systems import SYSTEMS, completion, gan, likelihood, transformer
+from tfattn.cli.train import check_run
 from tfattn.data import masks, pictures
 from tfattn.models import load_pretrained
 from tfattn.training import runs
@@ -108,9 +112,9 @@ def test_summary_explains_the_number_and_names_files(run):
     ],
 )
 def test_full_training_is_the_same_but_for_its_epochs(options):
-    parser = cli.build_parser()
+    parser = build_parser()
     short = vars(parser.parse_args(["train", *options, "--epochs", "1"]))
-    full = vars(parser.parse_args(cli.full_training(Path("runs/a b"), short)))
+    full = vars(parser.parse_args(full_training(Path("runs/a b"), short)))
     assert full.pop("out") == Path("runs/a b_full") and short.pop("out") is None
     assert full.pop("epochs") > short.pop("epochs") == 1
     assert full == short
@@ -245,7 +249,7 @@ def test_gan_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, eagerly):
     def interrupted(system, model, epoch):
         raise KeyboardInterrupt  # after the checkpoint of the first epoch
 
-    monkeypatch.setattr(cli.data, "load", few_digits)
+    monkeypatch.setattr(data, "load", few_digits)
     arguments = ["train", "gan", "--data", "digits", "--epochs", "2", "--out"]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     cli.main([*arguments, str(whole)])
@@ -301,7 +305,7 @@ def test_transformer(condition, tmp_path, monkeypatch):
     monkeypatch.setattr(transformer, "NUM_TEST_PAIRS", 20)
     small = functools.partial(transformer.ImageTransformer, num_layers=1)
     monkeypatch.setattr(transformer, "ImageTransformer", small)
-    monkeypatch.setattr(cli.data, "load", few_digits)
+    monkeypatch.setattr(data, "load", few_digits)
     out = tmp_path / "run"
     arguments = ["--data", "digits", "--condition", condition, "--epochs", "1"]
     cli.main(["train", "transformer", *arguments, "--out", str(out)])
@@ -420,7 +424,7 @@ def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
     system = completion.CompletionSystem
     monkeypatch.setattr(system, "draw", lambda *arguments: None)
     few = functools.partial(few_digits, num_images=64)
-    monkeypatch.setattr(cli.data, "load", few)
+    monkeypatch.setattr(data, "load", few)
     options = ["--data", "digits", "--adversarial", "--gate", "--epochs", "2", "--out"]
     arguments = ["train", "completion", *options]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
@@ -511,7 +515,8 @@ def test_only_a_training_goes_on(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load_run", interrupted)
+    for module in (evaluate, generate):
+        monkeypatch.setattr(module, "load_run", interrupted)
     monkeypatch.setattr(data, "load", interrupted)
     with pytest.raises(SystemExit, match=r"interrupted; the same .* with --resume"):
         cli.main(["train", "vae"])
@@ -523,24 +528,24 @@ def test_only_a_training_goes_on(monkeypatch):
 def test_a_run_knows_its_arguments_and_its_versions(tmp_path, capsys):
     run = tmp_path / "run"
     config = {"system": "vae", "epochs": 4, "seed": 0, "versions": {"keras": "3.12"}}
-    cli.check_run(run, config, False)
+    check_run(run, config, False)
     with pytest.raises(ValueError, match="Expected a run to resume"):
-        cli.check_run(run, config, True)
+        check_run(run, config, True)
     run.mkdir()
     runs.write_json(run / "config.json", config)
-    cli.check_run(run, config, True)
-    cli.check_run(run, {**config, "epochs": 5}, True)
+    check_run(run, config, True)
+    check_run(run, {**config, "epochs": 5}, True)
     assert capsys.readouterr().out == ""
-    cli.check_run(run, {**config, "versions": {"keras": "3.13"}}, True)
+    check_run(run, {**config, "versions": {"keras": "3.13"}}, True)
     assert "keras was '3.12', is '3.13'" in capsys.readouterr().out
     for name, value in (("epochs", 3), ("seed", 1), ("another", 2)):
         with pytest.raises(ValueError, match=f"Different: {name} was"):
-            cli.check_run(run, {**config, name: value}, True)
+            check_run(run, {**config, name: value}, True)
     with pytest.raises(ValueError, match="already holds a run"):
-        cli.check_run(run, config, False)
+        check_run(run, config, False)
     (run / "config.json").write_text("")
     with pytest.raises(ValueError, match="damaged"):
-        cli.check_run(run, config, True)
+        check_run(run, config, True)
 
 
 @pytest.mark.slow
@@ -593,7 +598,7 @@ def test_a_set_that_is_not_available_is_never_replaced(tmp_path):
 
 def test_default_data_set_is_the_first_one_offered():
     for name, system in SYSTEMS.items():
-        assert cli.build_parser().parse_args(["train", name]).data == system.data[0]
+        assert build_parser().parse_args(["train", name]).data == system.data[0]
     assert SYSTEMS["vae"].data[0] == "mnist"
 
 

@@ -76,18 +76,18 @@ def test_labels_belong_to_their_pictures(tmp_path):
 
 
 def test_test_images_stay_test_images_when_pictures_are_added(folder):
-    def tested(seed=0):
+    def held_out(seed=0):
         dataset = data.from_folder(folder, 8, test_share=0.4, seed=seed)
         return {image.tobytes() for image in dataset.x_test}
 
-    before = tested()
+    before = held_out()
     for i in range(20):
         levels = RNG.integers(0, 256, (9, 9, 3)).astype("uint8")
         Image.fromarray(levels).save(folder / f"{i}.png")
-    after = tested()
+    after = held_out()
     assert before < after
     assert 10 < len(after) < 30
-    assert tested(seed=1) != after
+    assert held_out(seed=1) != after
 
 
 def test_copies_are_where_their_originals_are(folder):

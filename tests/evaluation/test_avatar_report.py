@@ -6,7 +6,7 @@ import pytest
 from tfattn.data import avatars
 from tfattn.data.avatars.drawing import SIDES
 from tfattn.evaluation import avatar_report
-from tfattn.evaluation.avatars import RULES
+from tfattn.evaluation.avatars import RULES, pixels_apart
 
 N = 400
 
@@ -115,3 +115,12 @@ def test_only_perfect_images_are_new(drawn):
 def test_other_training_attributes_are_refused(drawn, training):
     with pytest.raises(ValueError, match="Expected attributes"):
         avatar_report(drawn[0][:2], training)
+
+
+def test_distances_are_those_of_the_drawing():
+    """Irises at columns 12–13 and 18–19, earrings at 7–8 and 23–24, corners of 4."""
+    assert pixels_apart("eyes_have_one_color") == 6
+    assert pixels_apart("earrings_are_alike") == 16
+    assert pixels_apart("pattern_is_in_phase") == 28
+    # Hats end at row 9, and shirts are rows 26 to 31.
+    assert 17 < pixels_apart("hat_has_the_color_of_the_shirt") < 28

@@ -84,10 +84,10 @@ def read_mask(
     # Of the same proportions, but for the rounding of its sides.
     if abs(mask.width * upright[1] - mask.height * upright[0]) < max(upright):
         words += ", turned, cut and resized as the picture"
-        mask = ImageOps.fit(_flat(mask, "L"), (w, h), Image.Resampling.NEAREST)
+        mask = ImageOps.fit(flat(mask, channels=1), (w, h), Image.Resampling.NEAREST)
     else:
         words += ", resized to the part of the picture that was cut out"
-        mask = _flat(mask, "L").resize((w, h), Image.Resampling.NEAREST)
+        mask = flat(mask, channels=1).resize((w, h), Image.Resampling.NEAREST)
     visible = np.asarray(mask) >= 128
     if visible.all() or not visible.any():
         raise ValueError(
@@ -126,7 +126,24 @@ def flat(picture: "Image", channels: int) -> "Image":
 
     ValueError for pixels that are not numbers, or colors that Pillow does not know.
     """
-    return _flat(picture, mode_of(channels))
+    from PIL import Image
+
+    # Pillow would cut these off instead of scaling them.
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        levels = np.asarray(picture, "float64")
+        if not np.isfinite(levels).all():
+            raise ValueError("Expected pixels that are numbers. Received: NaN or ∞")
+        if picture.mode != "F":
+            levels = levels / 65535
+        elif levels.max() > 1:
+            levels = levels / 255
+        levels = np.rint(255 * levels.clip(0, 1))
+        picture = Image.fromarray(levels.astype("uint8"))
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert(mode_of(channels))
 
 
 def fitted(picture: "Image", image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -161,25 +178,3 @@ def _turned(picture):
     # Of damaged words of a camera any part may break; its pixels are none the worse.
     except Exception:
         return picture
-
-
-def _flat(picture, mode):
-    """A picture of 8 bits without transparency, which becomes white."""
-    from PIL import Image
-
-    # Pillow would cut these off instead of scaling them.
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        levels = np.asarray(picture, "float64")
-        if not np.isfinite(levels).all():
-            raise ValueError("Expected pixels that are numbers. Received: NaN or ∞")
-        if picture.mode != "F":
-            levels = levels / 65535
-        elif levels.max() > 1:
-            levels = levels / 255
-        levels = np.rint(255 * levels.clip(0, 1))
-        picture = Image.fromarray(levels.astype("uint8"))
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert(mode)

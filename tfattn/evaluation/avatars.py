@@ -1,5 +1,6 @@
 """How well a model has learned avatars: validity, long-range rules, variety."""
 
+import functools
 from itertools import combinations
 from typing import Any
 
@@ -7,15 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfattn.data import avatars
+from tfattn.data.avatars.drawing import ID, SIZE, figures
+from tfattn.data.avatars.reading import CORNER
 
 # An image with more wrong pixels than this, of 1024, is no avatar: each part has more.
 MOST_WRONG_PIXELS = 3
-# What must agree, and how many pixels apart it stands.
+# What must agree: two materials of the drawing, or the corners.
 RULES = {
-    "eyes_have_one_color": 6,
-    "hat_has_the_color_of_the_shirt": 22,
-    "earrings_are_alike": 16,
-    "pattern_is_in_phase": 28,
+    "eyes_have_one_color": ("left_iris", "right_iris"),
+    "hat_has_the_color_of_the_shirt": ("hat", "shirt"),
+    "earrings_are_alike": ("left_earring", "right_earring"),
+    "pattern_is_in_phase": None,
 }
 
 
@@ -70,8 +73,11 @@ def avatar_report(
         "valid": _share(valid),
         "wrong_pixels": float(np.median(reading.wrong_pixels)),
         "rules": {
-            name: {"pixels_apart": apart, "kept": _share(kept[name][counted[name]])}
-            for name, apart in RULES.items()
+            name: {
+                "pixels_apart": pixels_apart(name),
+                "kept": _share(kept[name][counted[name]]),
+            }
+            for name in RULES
         },
         "all_rules": _share(all_kept),
         "perfect": _share(valid & all_kept),
@@ -86,6 +92,22 @@ def avatar_report(
         perfect = attributes[valid & all_kept].astype("int64")
         report["novelty"] = _share([row.tobytes() not in known for row in perfect])
     return report
+
+
+@functools.cache
+def pixels_apart(rule: str) -> int:
+    """How far apart what a rule ties is, from middle to middle, in whole pixels."""
+    parts = RULES[rule]
+    if parts is None:
+        return SIZE - CORNER
+    layouts = figures().reshape(-1, SIZE, SIZE)
+    shown = np.array([layouts == ID[name] for name in parts])
+    both = shown[:, shown.any(axis=(2, 3)).all(axis=0)].astype(float)
+    places = np.indices((SIZE, SIZE))
+    middles = (
+        np.einsum("plhw,chw->plc", both, places) / both.sum(axis=(2, 3))[..., None]
+    )
+    return round(float(np.linalg.norm(middles[0] - middles[1], axis=-1).mean()))
 
 
 def _share(true):

@@ -56,11 +56,10 @@ def _in_batches(network):
     """A function of arrays from one of tensors, a few images at once."""
 
     def features(images):
-        parts = [
-            ops.convert_to_numpy(network(ops.convert_to_tensor(images[i : i + step])))
-            for i in range(0, len(images), step)
-        ]
+        parts = []
+        for start in range(0, len(images), BATCH_SIZE):
+            part = ops.convert_to_tensor(images[start : start + BATCH_SIZE])
+            parts.append(ops.convert_to_numpy(network(part)))
         return np.concatenate(parts).reshape(len(images), -1)
 
-    step = BATCH_SIZE
     return features

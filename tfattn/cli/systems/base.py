@@ -13,6 +13,7 @@ from tfattn import data
 from tfattn.cli.progress import ProgressBar
 from tfattn.data import Dataset
 from tfattn.evaluation import avatar_report
+from tfattn.evaluation.avatars import MOST_WRONG_PIXELS
 from tfattn.models.base import ImageModel
 from tfattn.training import Recipe, RunFolder, ShuffledBatches
 from tfattn.training.runs import write_figure
@@ -189,7 +190,7 @@ def avatars_in_words(report: dict[str, Any]) -> str:
     """What the report on avatars means."""
     return (
         f" Of {report['num_images']} generated images, {report['valid']:.1%} are "
-        "avatars but for at most 3 of their 1024 pixels; one in the middle has "
+        f"avatars but for at most {MOST_WRONG_PIXELS} pixels; one in the middle has "
         f"{report['wrong_pixels']:.0f} wrong ones. {report['all_rules']:.1%} keep all "
         "rules, such as earrings that are alike."
     )

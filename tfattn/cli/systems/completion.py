@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfattn import plots
+from tfattn import data, plots
 from tfattn.cli.systems.base import (
     EPOCH_SIZE,
     System,
@@ -39,16 +39,7 @@ class CompletionSystem(System[CompletionVAE]):
     """The completion VAE, on faces or digits, for the command line."""
 
     recipe = RECIPES[CompletionVAE]
-    data = (
-        "olivetti",
-        "faces",
-        "mnist",
-        "fashion_mnist",
-        "binarized_mnist",
-        "digits",
-        "avatars",
-        "cifar10",
-    )
+    data = ("olivetti", *(name for name in data.NAMES if name != "olivetti"))
     pictures = (
         ("samples.png", "test images, their lower halves hidden and completed"),
         *((f"samples_{n}.png", f"the same for the mask {n}") for n in masks.NAMES[1:]),

@@ -1,0 +1,126 @@
+"""`tfattn train`: from data to a finished run folder."""
+
+import argparse
+import importlib
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import tfattn
+from tfattn._checks import check_integer
+from tfattn.cli.run_data import DATA_OPTIONS, described_data, load_data
+from tfattn.cli.summary import print_summary
+from tfattn.cli.systems import SYSTEMS
+from tfattn.training.runs import RunFolder, differences, read_json, write_json
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """`tfattn train SYSTEM`: from a data set's name to a finished run folder."""
+    system = SYSTEMS[arguments.system]
+    check_integer("--epochs", arguments.epochs, 1)
+    check_integer("--seed", arguments.seed, 0)
+    name = Path(arguments.data).resolve().name
+    run = arguments.out or Path("runs") / f"{arguments.system}_{name}"
+    not_config = ("action", "out", "resume")
+    config = {k: v for k, v in vars(arguments).items() if k not in not_config}
+    config |= described_data(system, arguments, run)
+    config["versions"] = _versions()
+    check_run(run, config, arguments.resume)
+    dataset = load_data(config)
+    if len(dataset.x_test) < 2:
+        raise ValueError(
+            "Expected at least four different pictures, to train on and to measure "
+            f"with. Received: {dataset.source}"
+        )
+    keras.utils.set_random_seed(arguments.seed)
+    not_options = ("system", "epochs", "versions", *DATA_OPTIONS)
+    options = {k: v for k, v in config.items() if k not in not_options}
+    model = system.build(dataset, **options)
+    folder = RunFolder(run, system.batches(model, dataset, arguments.seed))
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(run / "config.json", config)
+    print(
+        f"data: {dataset.name}, {len(dataset.x_train)} training images and "
+        f"{len(dataset.x_test)} test images ({dataset.source})\n"
+        f"device: {_device()}",
+        flush=True,
+    )
+    rows = system.fit(model, folder, arguments.epochs)
+
+    print("measuring on the test set", flush=True)
+    result = {
+        **config,
+        "source": dataset.source,
+        "class_names": dataset.class_names,
+        "parameters": model.count_params(),
+        "training_seconds": round(sum(row["seconds"] for row in rows)),
+        "machine": f"{_device()}, {keras.backend.backend()}",
+        **system.measure(model, dataset),
+    }
+    write_json(run / "metrics.json", result)
+    system.draw(model, dataset, run)
+    print_summary(run, result, system)
+
+
+def check_run(run: Path, config: dict[str, Any], resume: bool) -> None:
+    """Checks that a folder is free, or with `resume` that it is the one to go on with.
+
+    Args:
+        run: Path of the folder.
+        config: Dictionary of what the run is asked to do.
+        resume: Whether the folder is expected to hold a run with this `config`. There
+            may be more epochs now, and other versions, which are printed.
+
+    Raises:
+        ValueError: If it does not, or if it does without `resume`.
+    """
+    path = run / "config.json"
+    if not path.exists():
+        if resume:
+            raise ValueError(f"Expected a run to resume in {run}. Found none.")
+        return
+    if not resume:
+        raise ValueError(
+            f"{run} already holds a run. Expected --resume to go on with it, or "
+            "another --out."
+        )
+    found = read_json(path)
+    versions = differences(found.get("versions", {}), config["versions"])
+    like = {**config, "versions": found.get("versions")}
+    if config["epochs"] > found.get("epochs", 0):
+        like["epochs"] = found.get("epochs")
+    different = differences(found, like)
+    if different:
+        raise ValueError(
+            f"Expected the arguments that {run} was started with, or more epochs. "
+            f"Different: {different}"
+        )
+    if versions:
+        print(f"going on with other versions, which may round otherwise: {versions}")
+
+
+def _versions():
+    """Of what computes."""
+    backend = keras.backend.backend()
+    return {
+        "tfattn": tfattn.__version__,
+        "keras": keras.__version__,
+        # Its distribution may have another name: tensorflow-cpu, tf-nightly.
+        backend: importlib.import_module(backend).__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _device():
+    """The device in words."""
+    backend = keras.backend.backend()
+    cores = f"{os.cpu_count()} CPU cores"
+    if backend != "tensorflow":
+        return f"chosen by {backend}"
+    import tensorflow as tf
+
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    return f"{gpus} GPU and {cores}" if gpus else f"{cores}, no GPU found"
