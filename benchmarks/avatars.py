@@ -10,10 +10,10 @@ it keeps few rules.
 """
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
+from blocks import with_block
 
 from tfattn import data, plots
 from tfattn.data import avatars
@@ -155,10 +155,5 @@ for name, lines in (
     ("reading", reading),
     ("results", results_block(content)),
 ):
-    text = re.sub(
-        rf"(<!-- {name} -->\n).*(<!-- /{name} -->)",
-        lambda match, lines=lines: match[1] + "\n".join(lines) + "\n" + match[2],
-        text,
-        flags=re.DOTALL,
-    )
+    text = with_block(text, name, "\n".join(lines))
 CARD.write_text(text, encoding="utf-8")

@@ -74,7 +74,8 @@ write_json(
     RESULTS,
     {
         "protocol": f"{NUM_PICTURES} PNG files of {SIDE}×{SIDE} pixels in color, read "
-        f"as {IMAGE_SIZE}×{IMAGE_SIZE}; peak memory above that of the process before",
+        f"as {IMAGE_SIZE}×{IMAGE_SIZE}; memory: how far the peak of the process rises "
+        "above the peak that the import of TensorFlow left",
         "MiB of the arrays": of_arrays,
         **found,
     },

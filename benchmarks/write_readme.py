@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from blocks import with_block
 from readme_completion import completion_lines
 
 from tfattn import data, plots
@@ -341,12 +342,7 @@ def write_block(readme):
     """README with both of its generated blocks written anew."""
     blocks = {"first run": _first_run, "results": results_block}
     for name, block in blocks.items():
-        readme = re.sub(
-            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
-            lambda found, block=block: f"{found[1]}{block()}\n{found[2]}",
-            readme,
-            flags=re.DOTALL,
-        )
+        readme = with_block(readme, name, block())
     return readme
 
 

@@ -41,6 +41,12 @@ def test_readme_says_what_the_results_say():
     assert "importance-weighted, 5000 samples" in readme
 
 
+def test_the_page_on_own_pictures_says_what_the_results_say():
+    page = (ROOT / "docs" / "own_pictures.md").read_text(encoding="utf-8")
+    assert benchmark("write_own_pictures").page(page) == page
+    assert "a training step |" in page and "`data.stream` |" in page
+
+
 def test_shipped_vae_reaches_its_published_bound():
     """On a seeded subset, within the subset's own error of the published mean."""
     published = pretrained_results("vae_mnist")
