@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "tfattn"
 # Each room, and the rooms that its files may import beside their own.
 MAY_IMPORT = {
     "_checks": set(),
+    "_remarks": set(),
     "_typing": set(),
     "ops": set(),
     "densities": set(),
@@ -16,6 +17,7 @@ MAY_IMPORT = {
     "data": {"_checks"},
     "evaluation": {"_checks", "data"},
     "plots": set(),
+    "course": {"_remarks"},
     "models": {"_checks", "ops", "densities", "layers", "data"},
     "training": {"_checks", "models"},
     "cli": {"_checks", "data", "evaluation", "models", "plots", "training"},

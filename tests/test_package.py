@@ -99,7 +99,7 @@ def test_annotation_check_finds_functions():
         "tfattn.models.vae.model.AttentionVAE.generate",
         "tfattn.models.pretrained.load_pretrained",
         "tfattn.training.runs.RunFolder.restore",
-        "tfattn.__main__.without_remarks",
+        "tfattn._remarks.without_remarks",
     } <= set(found)
 
 

@@ -1,58 +1,9 @@
-"""The command `tfattn`, which is also `python -m tfattn`.
+"""The command `tfattn`, which is also `python -m tfattn`."""
 
-TensorFlow writes remarks for its own developers while it is imported, before any log
-level applies. They would be the first that a user sees, so a filter takes them out of
-the standard error of this command. The library itself changes nothing.
-"""
-
-import contextlib
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
 
-# Everything else passes: warnings, errors and tracebacks, of a crash as well.
-REMARKS = "|".join(
-    [
-        r"I\d{4} ",  # informational, and before TensorFlow 2.20:
-        r"\d{4}-\d\d-\d\d [\d:.]+: I ",
-        r"To enable the following instructions",  # second line of such a remark
-        r"WARNING: All log messages before absl::InitializeLog",
-        r"[WE]\d{4} .*already (been )?registered",  # CUDA parts that nobody uses here
-        r"E\d{4} .*cuInit: .*\(303\)",  # no NVIDIA driver; the device is printed later
-    ]
-)
-# In a process of its own, which passes on the last words of one that crashes.
-FILTER = """
-import re, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-for line in sys.stdin.buffer:
-    if not re.match(sys.argv[1].encode(), line):
-        sys.stderr.buffer.write(line)
-        sys.stderr.buffer.flush()
-"""
-
-
-@contextlib.contextmanager
-def without_remarks() -> Iterator[None]:
-    """Filters what is written to standard error, C++ code included."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    reader = subprocess.Popen(
-        [sys.executable, "-c", FILTER, REMARKS], stdin=subprocess.PIPE
-    )
-    assert reader.stdin is not None  # because of PIPE
-    os.dup2(reader.stdin.fileno(), 2)
-    reader.stdin.close()
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        # A process that the import left behind may hold the pipe open.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            reader.wait(timeout=2)
+from tfattn._remarks import without_remarks
 
 
 def main() -> None:
