@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from blocks import with_block
+from pages.blocks import with_block
 
 from tfattn import data, plots
 from tfattn.data import avatars

@@ -8,7 +8,11 @@ from tfattn.cli.run_data import IMAGE_SIZE
 from tfattn.cli.systems import SYSTEMS
 from tfattn.data import masks
 
-DESCRIPTION = "Trains and measures models, generates and completes images."
+DESCRIPTION = (
+    "Train and measure attention models of images; generate and complete images."
+)
+
+RUN = "the folder of a finished run"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, dest="action", metavar="COMMAND")
 
-    command = commands.add_parser("train", help="train a model into a run folder")
+    command = commands.add_parser("train", help="train a model; leaves a run folder")
     systems = command.add_subparsers(required=True, dest="system", metavar="SYSTEM")
     for name, system in SYSTEMS.items():
         command = systems.add_parser(name, help=system.__doc__)
@@ -31,85 +35,135 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--image-size",
             type=int,
-            help=f"of a folder: side of the images in pixels (default: {IMAGE_SIZE})",
+            help="with a folder of pictures: height and width of the images in pixels "
+            f"(default: {IMAGE_SIZE})",
         )
         command.add_argument(
             "--channels",
             type=int,
             choices=(1, 3),
-            help="of a folder: 1 for gray, 3 for colors (default: 3)",
+            help="with a folder of pictures: 1 for gray, 3 for color (default: 3)",
         )
         command.add_argument(
             "--labels",
             choices=("folders",),
-            help="of a folder: each folder in it is a class (default: no classes)",
+            help="with a folder of pictures: each folder in it is a class "
+            "(default: no classes)",
         )
         system.add_options(command)
-        command.add_argument("--epochs", type=int, default=system.recipe.epochs)
         command.add_argument(
-            "--out", type=Path, help=f"run folder (default: runs/{name}_DATA)"
+            "--epochs",
+            type=int,
+            default=system.recipe.epochs,
+            help="passes over the training images (default: %(default)s)",
         )
-        command.add_argument("--seed", type=int, default=0)
+        command.add_argument(
+            "--out",
+            type=Path,
+            help=f"the run folder to make (default: runs/{name}_DATA)",
+        )
+        _add_seed(command)
         command.add_argument(
             "--resume",
             action="store_true",
-            help="go on with an interrupted run, or with more epochs than it had",
+            help="continue an interrupted run, or a finished one with more epochs",
         )
 
     command = commands.add_parser("evaluate", help="measure a finished run")
-    command.add_argument("run", type=Path)
+    command.add_argument("run", type=Path, help=RUN)
     of_vae = command.add_argument_group(
-        "importance-weighted bounds of a vae or of a completion model"
+        "importance-weighted bound of a vae or a completion model"
     )
-    of_vae.add_argument("--num-samples", type=int, default=64)
-    of_vae.add_argument("--subset-size", type=int, default=1000)
-    of_vae.add_argument("--subset-num-samples", type=int, default=5000)
+    of_vae.add_argument(
+        "--num-samples",
+        type=int,
+        default=64,
+        help="samples of the latent vector for each test image (default: %(default)s)",
+    )
+    of_vae.add_argument(
+        "--subset-size",
+        type=int,
+        default=1000,
+        help="test images that are measured with more samples (default: %(default)s)",
+    )
+    of_vae.add_argument(
+        "--subset-num-samples",
+        type=int,
+        default=5000,
+        help="samples for each of them (default: %(default)s)",
+    )
     command.add_argument(
         "--features",
         metavar="RUN",
-        help="the run of a classifier, or inception (downloaded): images of a gan are "
-        "compared by its features (default: the classifier in the package, if any)",
+        help="for a gan: the classifier whose features compare generated and real "
+        "images, as its run folder, or `inception`, which is downloaded (default: the "
+        "classifier in the package, if it has one for the data)",
     )
 
     command = commands.add_parser("generate", help="generate new images")
-    command.add_argument("run", type=Path)
-    command.add_argument("--num-images", type=int, default=100)
+    command.add_argument("run", type=Path, help=RUN)
+    command.add_argument(
+        "--num-images",
+        type=int,
+        default=100,
+        help="how many images (default: %(default)s)",
+    )
     command.add_argument(
         "--condition",
         metavar="WORDS",
-        help="of all images: a class, its number or its folder's name, or a text "
-        "(default: all in turn)",
+        help="a class, by number or by the name of its folder, or a text, for all "
+        "images (default: all classes or texts in turn)",
     )
-    command.add_argument("--seed", type=int, default=0)
+    _add_seed(command)
     command.add_argument(
         "--each",
         action="store_true",
-        help="a PNG file for each image, in a folder, in place of one sheet",
+        help="write one PNG file for each image into a folder, instead of one sheet",
     )
     command.add_argument(
         "--out",
         type=Path,
-        help="PNG file to write, or .npz for an array; with --each a folder to make",
+        help="the PNG file to write, or an .npz file for the array of images; with "
+        "--each the folder to make",
     )
 
     command = commands.add_parser(
-        "complete", help="draw what a mask hides of a picture of yours"
+        "complete", help="hide a part of a picture and fill it in, several times"
     )
-    command.add_argument("image", type=Path, help="a face, filling the picture")
+    command.add_argument(
+        "image",
+        type=Path,
+        help="the picture; for the model in the package, a face that fills it",
+    )
     command.add_argument(
         "--mask",
         default="lower_half",
         help=(
-            f"{', '.join(masks.NAMES)}, or a picture file, white where visible: of the "
-            "size or the proportions of IMAGE, or else of what is cut out of it"
+            f"what to hide: {', '.join(masks.NAMES)}, or a picture file that is white "
+            "where IMAGE stays visible, of the size or the proportions of IMAGE "
+            "(default: %(default)s)"
         ),
     )
     command.add_argument(
-        "--run", type=Path, help="a finished run (default: the model in the package)"
+        "--run", type=Path, help=f"{RUN} (default: the model in the package)"
     )
-    command.add_argument("--num-samples", type=int, default=8)
-    command.add_argument("--seed", type=int, default=0)
     command.add_argument(
-        "--out", type=Path, help="folder to make (default: IMAGE_completed)"
+        "--num-samples",
+        type=int,
+        default=8,
+        help="how many completions (default: %(default)s)",
+    )
+    _add_seed(command)
+    command.add_argument(
+        "--out", type=Path, help="the folder to make (default: IMAGE_completed)"
     )
     return parser
+
+
+def _add_seed(parser):
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of all random numbers (default: %(default)s)",
+    )

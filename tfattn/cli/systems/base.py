@@ -222,7 +222,12 @@ def classes_in_turn(
 def add_attention(parser: argparse.ArgumentParser, model_class: Any) -> None:
     """The option `--attention`; `attention_of` takes its value."""
     kinds = [kind or "none" for kind in model_class.ATTENTIONS]
-    parser.add_argument("--attention", choices=kinds, default="self")
+    parser.add_argument(
+        "--attention",
+        choices=kinds,
+        default="self",
+        help="the attention layers, or a control for comparison (default: self)",
+    )
 
 
 def attention_of(attention: str) -> Any:
@@ -235,7 +240,7 @@ def add_mixed_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mixed-precision",
         action="store_true",
-        help="bfloat16 computations, for processors and GPUs that have them",
+        help="compute in bfloat16: faster on processors and GPUs that support it",
     )
 
 

@@ -16,7 +16,7 @@ from tfattn.training.runs import write_figure
 
 
 class ClassifierSystem(System[ImageClassifier]):
-    """The classifier on whose features generated images are judged."""
+    """A classifier, whose features compare generated with real images."""
 
     recipe = RECIPES[ImageClassifier]
     takes_labels = True
@@ -29,7 +29,7 @@ class ClassifierSystem(System[ImageClassifier]):
         parser.add_argument(
             "--binarize",
             action="store_true",
-            help="a judge of black and white images: pixels are drawn in each step",
+            help="train on black and white pixels, which are sampled anew in each step",
         )
 
     def build(self, dataset: Dataset, *, seed: int, binarize: bool) -> ImageClassifier:

@@ -36,7 +36,7 @@ SAMPLE_SEED = 0
 
 
 class CompletionSystem(System[CompletionVAE]):
-    """The completion VAE, on faces or digits, for the command line."""
+    """A model that fills in hidden parts of faces or digits."""
 
     recipe = RECIPES[CompletionVAE]
     data = ("olivetti", *(name for name in data.NAMES if name != "olivetti"))
@@ -51,11 +51,10 @@ class CompletionSystem(System[CompletionVAE]):
         parser.add_argument(
             "--adversarial",
             action="store_true",
-            help="train against a discriminator, too: sharper, and further from the "
-            "truth",
+            help="add a discriminator: completions are sharper and less accurate",
         )
         parser.add_argument(
-            "--gate", action="store_true", help="an attention gate in the decoder"
+            "--gate", action="store_true", help="add an attention gate to the decoder"
         )
         add_mixed_precision(parser)
 

@@ -40,7 +40,7 @@ NUM_REPEATS = 3
 
 
 class GANSystem(System[SelfAttentionGAN]):
-    """The self-attention GAN for the command line."""
+    """A self-attention GAN."""
 
     recipe = RECIPES[SelfAttentionGAN]
     takes_labels = True

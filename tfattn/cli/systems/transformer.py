@@ -41,7 +41,7 @@ LEVELS = 8
 
 
 class TransformerSystem(System[ImageTransformer]):
-    """The image Transformer for the command line."""
+    """A Transformer that writes images token by token."""
 
     recipe = RECIPES[ImageTransformer]
     takes_labels = True
@@ -61,7 +61,8 @@ class TransformerSystem(System[ImageTransformer]):
             "--condition",
             choices=["none", "class", "text"],
             default="none",
-            help="text: images of two digits, described by their names",
+            help="what the images are generated from: nothing, their class, or the names "
+            "of two digits (text) (default: none)",
         )
         add_mixed_precision(parser)
 

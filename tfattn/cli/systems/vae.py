@@ -35,7 +35,7 @@ SAMPLE_SEED = 0
 
 
 class VAESystem(System[AttentionVAE]):
-    """The attention VAE for the command line."""
+    """A variational autoencoder with attention."""
 
     recipe = RECIPES[AttentionVAE]
     # Faces have sides of 25 pixels, which are not divisible by 4.

@@ -1,0 +1,150 @@
+"""Writes README's tables, docs/results and the notebooks' runtimes, and draws pictures.
+
+python benchmarks/write_docs.py [--no-pictures]
+
+Every number comes from a results file: benchmarks/results, notebooks/results or
+tfattn/weights.
+"""
+
+import argparse
+
+import numpy as np
+from matplotlib.figure import Figure
+from pages import (
+    completion,
+    gan,
+    notebooks,
+    own_pictures,
+    readme,
+    self_attention,
+    transformer,
+    vae,
+)
+from pages.blocks import ROOT, with_block
+
+from tfattn import data, plots
+from tfattn.data import masks, number_words
+from tfattn.evaluation.baselines import ridge_regression, with_mirror_images
+from tfattn.models import load_pretrained
+from tfattn.training.runs import write_figure
+
+# The blocks of each page.
+PAGES = {
+    "README.md": {
+        "first run": readme.first_run,
+        "systems": readme.systems,
+        "course": readme.course,
+    },
+    "docs/own_pictures.md": {
+        "sizes": own_pictures.sizes_block,
+        "folders": own_pictures.folders_block,
+    },
+    "docs/results/completion.md": {"results": completion.block},
+    "docs/results/gan.md": {"results": gan.block},
+    "docs/results/self_attention.md": {"results": self_attention.block},
+    "docs/results/transformer.md": {"results": transformer.block},
+    "docs/results/vae.md": {"results": vae.block},
+}
+
+
+def written(page):
+    """The text of a page with its blocks written anew."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for name, block in PAGES[page].items():
+        text = with_block(text, name, "\n".join(block()))
+    return text
+
+
+def _sheet(images):
+    """Images (rows, columns, h, w, c) as one, with a white line around each."""
+    padded = np.pad(images, [(0, 0)] * 2 + [(1, 1)] * 2 + [(0, 0)], constant_values=1)
+    rows, columns, h, w, channels = padded.shape
+    return padded.swapaxes(1, 2).reshape(rows * h, columns * w, channels)
+
+
+def overview():
+    """What the models of the package generate, in one figure."""
+    digits, clothes = load_pretrained("gan_mnist"), load_pretrained("gan_fashion_mnist")
+    writer, texts = load_pretrained("transformer_words"), ["four two", "nine five"]
+    labels = np.arange(20) % 10
+    faces = data.load("olivetti").x_test[[3, 88]]
+    visible = masks.draw("lower_half", 1, faces.shape[1:3])[0]
+    completions = load_pretrained("completion_olivetti").complete(
+        faces, visible, num_samples=3, seed=0
+    )
+    shown = np.where(visible[..., None], faces, 0.5)[:, None]
+    avatars = load_pretrained("vae_avatars").generate(24, seed=0)
+    panels = {
+        "GAN: a digit of each class": _sheet(
+            digits.generate(20, labels, seed=1).reshape(4, 5, 28, 28, 1)
+        ),
+        "GAN: clothes of each class": _sheet(
+            clothes.generate(20, labels, seed=1).reshape(4, 5, 28, 28, 1)
+        ),
+        "VAE: avatars": _sheet(avatars[:20].reshape(4, 5, 32, 32, 3)),
+        "Transformer: “four two”, …": _sheet(
+            writer.generate(8, np.repeat(texts, 4), seed=0).reshape(4, 2, 28, 56, 1)
+        ),
+        "inpainting: a hidden half, three answers": _sheet(
+            np.concatenate([shown, completions], axis=1)
+        ),
+    }
+    widths = [image.shape[1] / image.shape[0] for image in panels.values()]
+    figure = Figure(figsize=(15, 0.3 + 14.2 / sum(widths)), layout="constrained")
+    grid = figure.subplots(1, len(panels), width_ratios=widths)
+    for axes, (title, image) in zip(grid, panels.items(), strict=True):
+        gray = image.squeeze(-1) if image.shape[-1] == 1 else image
+        axes.imshow(gray, "gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(title, fontsize=10)
+        axes.axis("off")
+    return figure
+
+
+def pictures():
+    """The pictures of README and of docs/results, by the name of their file."""
+    vae, transformer, writer = (
+        load_pretrained(name)
+        for name in ("vae_mnist", "transformer_mnist", "transformer_words")
+    )
+    yield "overview", overview()
+    samples = vae.generate(20, seed=0).reshape(2, 10, *vae.image_shape)
+    yield "samples", plots.image_grid(samples)
+    x = data.binarize(data.load("mnist").x_test[:3], seed=0)
+    yield (
+        "attention",
+        plots.attention_figure(vae.reconstruct(x), vae.attention_maps(x)),
+    )
+    visible = np.indices(x.shape[1:3])[0] < x.shape[1] // 2
+    completions = transformer.complete(x, visible, num_samples=8, seed=0)
+    yield "completions", plots.completion_figure(x, visible, completions)
+    faces = data.load("olivetti")
+    x = faces.x_test[[3, 25, 47, 62, 88]]
+    visible = masks.draw("lower_half", 1, x.shape[1:3])[0]
+    both = with_mirror_images(faces.x_train)
+    model = load_pretrained("completion_olivetti")
+    answers = [
+        ridge_regression(both, x, visible),
+        model.complete(x, visible, num_samples=6, seed=0),
+    ]
+    titles = ["ridge regression", *(f"sample {i + 1}" for i in range(6))]
+    yield (
+        "faces",
+        plots.completion_figure(
+            x, visible, np.concatenate(answers, axis=1), column_titles=titles
+        ),
+    )
+    texts = number_words.names_of(number_words.HELD_OUT_PAIRS[::4])
+    written = writer.generate(30, texts.repeat(6), seed=0)
+    sheet = written.reshape(5, 6, *written.shape[1:])
+    yield "words_to_digits", plots.image_grid(sheet, list(texts), cell_size=1.1)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--no-pictures", action="store_true")
+    for page in PAGES:
+        (ROOT / page).write_text(written(page), encoding="utf-8")
+    notebooks.write_runtimes()
+    if not parser.parse_args().no_pictures:
+        for name, figure in pictures():
+            write_figure(ROOT / "docs" / f"{name}.png", figure)
