@@ -61,8 +61,8 @@ class TransformerSystem(System[ImageTransformer]):
             "--condition",
             choices=["none", "class", "text"],
             default="none",
-            help="what the images are generated from: nothing, their class, or the names "
-            "of two digits (text) (default: none)",
+            help="what the images are generated from: nothing, a class, or a text with "
+            "the names of two digits (default: none)",
         )
         add_mixed_precision(parser)
 
