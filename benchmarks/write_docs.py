@@ -65,7 +65,10 @@ def _sheet(images):
 def overview():
     """What the models of the package generate, in one figure."""
     digits, clothes = load_pretrained("gan_mnist"), load_pretrained("gan_fashion_mnist")
-    writer, texts = load_pretrained("transformer_words"), ["four two", "nine five"]
+    writer, texts = (
+        load_pretrained("transformer_words"),
+        ["four two", "nine five", "one eight"],
+    )
     labels = np.arange(20) % 10
     faces = data.load("olivetti").x_test[[3, 88]]
     visible = masks.draw("lower_half", 1, faces.shape[1:3])[0]
@@ -82,16 +85,16 @@ def overview():
             clothes.generate(20, labels, seed=1).reshape(4, 5, 28, 28, 1)
         ),
         "VAE: avatars": _sheet(avatars[:20].reshape(4, 5, 32, 32, 3)),
-        "Transformer: “four two”, …": _sheet(
-            writer.generate(8, np.repeat(texts, 4), seed=0).reshape(4, 2, 28, 56, 1)
+        "Transformer: “four two”, “nine five”, “one eight”": _sheet(
+            writer.generate(9, np.repeat(texts, 3), seed=0).reshape(3, 3, 28, 56, 1)
         ),
-        "inpainting: a hidden half, three answers": _sheet(
+        "inpainting: the hidden half of a face, three times": _sheet(
             np.concatenate([shown, completions], axis=1)
         ),
     }
-    widths = [image.shape[1] / image.shape[0] for image in panels.values()]
-    figure = Figure(figsize=(15, 0.3 + 14.2 / sum(widths)), layout="constrained")
-    grid = figure.subplots(1, len(panels), width_ratios=widths)
+    figure = Figure(figsize=(10, 5.9), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1.06, 1])
+    grid = [*above.subplots(1, 3), *below.subplots(1, 2)]
     for axes, (title, image) in zip(grid, panels.items(), strict=True):
         gray = image.squeeze(-1) if image.shape[-1] == 1 else image
         axes.imshow(gray, "gray", vmin=0, vmax=1, interpolation="nearest")

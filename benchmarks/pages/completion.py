@@ -90,7 +90,7 @@ def _faces():
         f"{seconds['first']:.2f} s in the first call after loading and "
         f"{seconds['later']:.2f} s in later calls.",
         "",
-        "Lower half, the shipped model minus the best baseline (95 % intervals):",
+        "Lower half, the shipped model minus the best baseline (95% intervals):",
         "",
         f"* SSIM of the mean: {ahead['ssim']}.",
         f"* PSNR of the mean: {ahead['psnr']}.",
@@ -128,7 +128,7 @@ def _attention():
         "",
         "Article E claims that self-attention completes faces markedly better. The "
         "table gives the difference between self-attention and no attention in six "
-        "paired trainings, with 95 % intervals over faces, people and seeds. For this "
+        "paired trainings, with 95% intervals over faces, people and seeds. For this "
         "model and these faces the claim does not hold: averaged over the seeds, PSNR "
         f"changes by at most {largest:.2f} dB.",
         "",

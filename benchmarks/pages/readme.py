@@ -31,7 +31,7 @@ def first_run():
         "needs no network. It ends with the negative evidence lower bound of the test "
         f"images, **{found['value']:.1f} nats**; lower is better, and full training "
         f"reaches {full:.1f}. Processors round differently: expect between "
-        f"{found['low']:.1f} and {found['high']:.1f} (99 % prediction interval from "
+        f"{found['low']:.1f} and {found['high']:.1f} (99% prediction interval from "
         f"{len(found['values'])} seeds)."
     ]
 
@@ -90,7 +90,7 @@ def systems():
             "avatars: [images that keep all four long-range rules](docs/avatars.md)",
             f"{avatars['avatars']['all_rules']:.1%}; exact to the pixel: "
             f"{avatars['avatars']['valid']:.1%}",
-            "100 % and 100 %, real images",
+            "100% and 100%, real images",
         ],
         [
             "`SelfAttentionGAN`",

@@ -31,7 +31,7 @@ NUM_LATENTS_OF_FACES, NUM_LATENTS = 8, 16
 NUM_TEST_IMAGES = 1000
 NUM_SAMPLES = 16
 MEASURED_MASKS = ("lower_half", "centre", "strokes")
-MAP_WORDS = "where the decoder looks when it draws the pixel at the cross"
+MAP_WORDS = "where four positions of the decoder attend to"
 SAMPLE_SEED = 0
 
 

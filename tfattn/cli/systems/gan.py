@@ -34,7 +34,7 @@ LATENT_DIM = 32
 # Of the images that are judged and shown: slightly shorter latents give more images
 # that are recognised, and slightly fewer kinds.
 TEMPERATURE = 0.97
-MAP_WORDS = "where the generator looks when it draws the pixel at the cross"
+MAP_WORDS = "where four positions of the generator attend to"
 SAMPLE_SEED = 0
 NUM_REPEATS = 3
 

@@ -204,7 +204,7 @@ class TransformerSystem(System[ImageTransformer]):
             figure = plots.attention_figure(
                 x,
                 maps.sum(axis=-1).mean(axis=3),
-                title="where the model looks when it predicts the pixel at the cross",
+                title="where the model attends to when it predicts four of the pixels",
             )
         write_figure(run / "attention.png", figure)
         visible = np.zeros(model.image_shape[:2], bool)

@@ -30,7 +30,7 @@ from tfattn.models import AttentionVAE, pretrained_results
 from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
-MAP_WORDS = "where the decoder looks when it draws the pixel at the cross"
+MAP_WORDS = "where four positions of the decoder attend to"
 SAMPLE_SEED = 0
 
 
