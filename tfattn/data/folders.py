@@ -143,10 +143,10 @@ def stream(
 
     By Keras's `image_dataset_from_directory`; the data set goes into `fit` on every
     backend and needs TensorFlow. It is simpler than `from_folder`: it knows PNG, JPEG,
-    BMP and GIF, does not turn pictures as their camera says, takes no notice of what is
-    transparent, and follows no links to folders. A picture that cannot be read ends the
-    pass with an error of TensorFlow; `from_folder` would name it. All pictures are in
-    the data set: keep those for testing in another folder.
+    BMP and GIF, does not turn pictures as their camera says, ignores transparency and
+    follows no links to folders. A picture that cannot be read ends the pass with an
+    error of TensorFlow; `from_folder` would name it. All pictures are in the data set:
+    keep those for testing in another folder.
 
     Args:
         path: The folder.

@@ -25,7 +25,7 @@ RULES = {
 def avatar_report(
     images: ArrayLike, training: ArrayLike | None = None
 ) -> dict[str, Any]:
-    """Every number by which generated avatars are judged.
+    """All measures of generated avatars.
 
     Each image is read as the avatar that it is nearest to, see
     `tfattn.data.avatars.read`, and drawn again from what was read.

@@ -1,9 +1,9 @@
-"""Simple completions of images that are alike: what a model has to beat.
+"""Simple completions of aligned images: what a model has to beat.
 
 Each function takes
 
 * `x_train`: training images (m, h, w, c) in [0, 1]
-* `images`: images (n, h, w, c) whose hidden part is to be answered
+* `images`: images (n, h, w, c) whose hidden part is to be filled in
 * `visible`: boolean array (h, w), the same for all images
 
 and returns completions (n, num_samples, h, w, c), visible pixels as in `images`. The
@@ -62,7 +62,7 @@ def conditional_gaussian(
     num_samples: int = 16,
     seed: int = 0,
 ) -> np.ndarray:
-    """Draws from a Gaussian of all pixels, given the visible ones.
+    """Samples from a Gaussian of all pixels, given the visible ones.
 
     With x = W z + mean + noise, z standard normal and W the principal components, each
     times its standard deviation, the visible pixels v give a Gaussian of z in closed

@@ -1,4 +1,4 @@
-"""How near completions come to what was hidden, and how they differ."""
+"""How close completions are to the hidden part, and how much they differ."""
 
 import numpy as np
 from keras import ops

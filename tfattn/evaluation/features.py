@@ -1,4 +1,4 @@
-"""The features of images that sets of images are compared by."""
+"""The features on which sets of images are compared."""
 
 from collections.abc import Callable
 from typing import Any, cast

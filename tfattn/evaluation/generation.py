@@ -31,7 +31,7 @@ def generation_report(
     labels: ArrayLike | None = None,
     training: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Every number by which generated images are judged.
+    """All measures of generated images.
 
     * `frechet_distance`, `kernel_distance`: between the features of both sets; the
       latter on subsets of 1000 images, or of all images if there are fewer

@@ -140,8 +140,8 @@ class TransformerDecoderLayer(_TransformerLayer):
 
     Call arguments:
         x: Tensor (batch, n, channels).
-        context: Tensor (batch, m, context channels); in all calls or in none, and of no
-            account with a cache, which holds it.
+        context: Tensor (batch, m, context channels), in all calls or in none. With a
+            cache, which holds its projection, it is ignored.
         mask: Boolean (batch, n), `False` for padding; taken from `x` if it has one.
             With a cache, of the cache's length.
         context_mask: Boolean (batch, m), `False` for padding; taken from `context` or

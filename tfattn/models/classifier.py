@@ -1,4 +1,4 @@
-"""The classifier whose features the distances between sets of images are taken on."""
+"""The classifier whose features measure distances between sets of images."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ class ImageClassifier(ImageModel):
     Convolutions and features are followed by a rectifier, so that the features are not
     negative; in training a quarter of the inputs of 4 and half of those of 5 are
     dropped. Batch normalisation and averages over positions would classify as well, but
-    such features answer to noise that is too weak to see more than to a class that is
-    missing. There is no softmax:
+    such features react more to noise that is too weak to be seen than to a missing
+    class. There is no softmax:
 
     ```python
     model = ImageClassifier()

@@ -1,4 +1,4 @@
-"""What a decoder says of each pixel: black or white, or one of several levels."""
+"""The distribution of each pixel: black or white, or one of several levels."""
 
 from abc import ABC, abstractmethod
 

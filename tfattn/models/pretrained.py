@@ -50,8 +50,8 @@ def load_pretrained(name: str) -> Any:
     """A trained model from the weights inside the package.
 
     The model is built from its constructor arguments; only arrays are read from the
-    weights file, whose sha256 is checked first. How it was trained and what it scores
-    stands in `weights/<name>.json`, see `pretrained_results`.
+    weights file, whose sha256 is checked first. How it was trained and what it
+    scores is in `weights/<name>.json`, see `pretrained_results`.
 
     Args:
         name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised;
@@ -78,7 +78,7 @@ def load_pretrained(name: str) -> Any:
     if found != description["sha256"]:
         raise ValueError(
             f"{weights} is damaged. Expected sha256 {description['sha256']}. "
-            f"Received: {found}. Installing tfattn again mends it."
+            f"Received: {found}. Install tfattn again."
         )
     model = MODELS[name](**description["arguments"])
     model.load_weights(weights)

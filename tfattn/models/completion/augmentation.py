@@ -19,7 +19,7 @@ MIXTURE = 0.9
 
 
 def augmented(x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
-    """Images, each moved, lit and mixed with another one by chance.
+    """Images, each randomly moved, relit and mixed with another one.
 
     1. half of them mirrored; turned, zoomed and shifted about the middle, all in one
        bilinear interpolation, which repeats the border

@@ -1,4 +1,4 @@
-"""A conditional variational autoencoder that draws the hidden part of an image."""
+"""A conditional variational autoencoder that fills in the hidden part of an image."""
 
 from typing import Any, Literal
 
@@ -47,7 +47,7 @@ DISCRIMINATOR_WIDTH = 16
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class CompletionVAE(AdversarialCompletion):
-    """Draws the hidden part of an image from the visible one, differently each time.
+    """Fills in the hidden part of an image, with a different sample each time.
 
     With x an image, m the mask of its visible pixels, v = x ⊙ m and z a latent vector:
 
@@ -85,7 +85,7 @@ class CompletionVAE(AdversarialCompletion):
         gate: Whether an `AttentionGate` weighs the decoder's places at (h/2, w/2),
             where it sees the border between visible and hidden.
         dropout: Share of the features dropped where they become a vector.
-        augment: Whether `fit` moves, lights and mixes images by chance, see
+        augment: Whether `fit` randomly moves, relights and mixes images, see
             `tfattn.models.completion.augmentation`; for faces, of which there are few.
         adversarial_weight: Nats of loss for each unit of the discriminator's score.
         seed: Seed of the draws in training.
@@ -274,8 +274,7 @@ class CompletionVAE(AdversarialCompletion):
         probability of white; the noise of single pixels is not sampled.
 
         Args:
-            images: Images (n, h, w, c) in [0, 1]; what stands at hidden pixels has no
-                influence.
+            images: Images (n, h, w, c) in [0, 1]; hidden pixels are ignored.
             visible: Boolean array (h, w) or (n, h, w), `True` where a pixel is known;
                 each image needs both kinds.
             num_samples: Completions of each image.
@@ -378,7 +377,7 @@ class CompletionVAE(AdversarialCompletion):
         return self.posterior([ops.convert_to_tensor(part) for part in pair])
 
     def attention_maps(self, images: ArrayLike, visible: ArrayLike) -> np.ndarray:
-        """Where the decoder looks while it draws, at the prior's mean.
+        """The decoder's attention map at the prior's mean.
 
         Args:
             images: As for `complete`.

@@ -35,8 +35,8 @@ class SelfAttentionGAN(AdversarialModel):
 
     1. generator: G(z, y), residual blocks from a coarse grid to (h, w) with batch
        normalisation; the grid is (h/4, w/4), or of sizes that are divisible and leave 7
-       pixels (h/8, w/8) or (h/16, w/16); attention stands at (h/2, w/2), or one or two
-       sizes below where that has more than 32 pixels; a class stands beside z and in
+       pixels (h/8, w/8) or (h/16, w/16); attention is at (h/2, w/2), or one or two
+       sizes below where that has more than 32 pixels; a class enters beside z and in
        each normalisation
     2. discriminator: D(x, y) = w·f(x) + e(y)·f(x), f from residual blocks, summed over
        the places, the second term only with classes
@@ -46,7 +46,7 @@ class SelfAttentionGAN(AdversarialModel):
     One training step draws z once, lets the discriminator take a step on images and
     G(z, y), and then the generator one against the discriminator as it has become.
     Kernels of both networks are divided by their spectral norm, whose estimate moves
-    once in a step. An exponential moving average of the generator draws the images.
+    once in a step. An exponential moving average of the generator generates the images.
 
     After `compile()`, training is `fit(x)`, or with classes `fit(x, labels)`, with x in
     [0, 1], on TensorFlow and JAX. Metrics of `compile` get the real and the generated
@@ -268,7 +268,7 @@ class SelfAttentionGAN(AdversarialModel):
     def attention_maps(
         self, latents: Tensor, condition: ArrayLike | None = None
     ) -> np.ndarray:
-        """Where the generator looks while it generates images.
+        """The generator's attention map while it generates images.
 
         Args:
             latents: Latents (n, latent_dim).
@@ -293,7 +293,7 @@ class SelfAttentionGAN(AdversarialModel):
     def discriminator_attention_maps(
         self, x: ArrayLike, condition: ArrayLike | None = None
     ) -> np.ndarray:
-        """Where the discriminator looks while it judges images.
+        """The discriminator's attention map while it scores images.
 
         Args:
             x: Images (n, h, w, c) in [0, 1].

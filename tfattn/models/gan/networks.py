@@ -45,7 +45,7 @@ def num_halvings(image_shape: tuple[int, int, int]) -> int:
 
 
 def attended_halvings(image_shape: tuple[int, int, int], depth: int) -> int:
-    """After how many halvings attention stands: 1, or more where that is too large.
+    """After how many halvings attention is applied: 1, or more where that is too large.
 
     Never at the grid from which the generator starts.
     """

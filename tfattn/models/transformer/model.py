@@ -290,7 +290,7 @@ class ImageTransformer(GenerativeModel):
     def attention_maps(
         self, x: ArrayLike, condition: Sequence[str] | ArrayLike | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Where each token looks, while the model predicts given images.
+        """What each token attends to while the model predicts given images.
 
         Args:
             x: Images (n, h, w, c) in [0, 1], each pixel one of the model's levels.

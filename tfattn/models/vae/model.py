@@ -225,7 +225,7 @@ class AttentionVAE(GenerativeModel):
         Args:
             z: Latents (n, latent_dim).
             condition: Classes (n,), for a model with classes.
-            control: How the decoder's attention is bent, see `AttentionControl`.
+            control: Changes to the decoder's attention, see `AttentionControl`.
 
         Returns:
             With two levels the logits of white (n, h, w, c), otherwise the parameters
