@@ -147,7 +147,7 @@ if __name__ == "__main__":
     parser.add_argument("--no-pictures", action="store_true")
     for page in PAGES:
         (ROOT / page).write_text(written(page), encoding="utf-8")
-    notebooks.write_runtimes()
+    notebooks.write_notebooks()
     if not parser.parse_args().no_pictures:
         for name, figure in pictures():
             write_figure(ROOT / "docs" / f"{name}.png", figure)

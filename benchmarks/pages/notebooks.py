@@ -1,8 +1,11 @@
-"""The line in each notebook that says how long it runs."""
+"""What is done to the notebooks after their full runs, before they are committed."""
 
+import base64
+import io
 import json
 
 from pages.blocks import ROOT, with_block
+from PIL import Image
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -20,10 +23,44 @@ def runtime(number):
     )
 
 
-def write_runtimes():
-    """Fills the block of each notebook; all else in the file stays as it is."""
+def shrunk(png):
+    """The same picture in fewer bytes: up to 256 colors need one byte for a pixel."""
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    if image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    if image.mode == "RGB" and image.getcolors(256):
+        indexed = image.convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+        if indexed.convert("RGB").tobytes() == image.tobytes():
+            image = indexed
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def tidy(notebook):
+    """Takes out when cells ran, joins what was printed in pieces, shrinks pictures."""
+    for cell in notebook["cells"]:
+        cell["metadata"].pop("execution", None)
+        joined = []
+        for output in cell.get("outputs", []):
+            picture = output.get("data", {}).get("image/png")
+            if picture:
+                output["data"]["image/png"] = min(picture, shrunk(picture), key=len)
+            last = joined[-1] if joined else {}
+            if output.get("name") and output["name"] == last.get("name"):
+                last["text"] = [*last["text"], *output["text"]]
+            else:
+                joined.append(output)
+        if "outputs" in cell:
+            cell["outputs"] = joined
+
+
+def write_notebooks():
+    """Tidies each notebook, and fills the block with its runtime."""
     for path in NOTEBOOKS:
         notebook = json.loads(path.read_text(encoding="utf-8"))
+        tidy(notebook)
         about = [c for c in notebook["cells"] if c["cell_type"] == "markdown"][1]
         text = with_block("".join(about["source"]), "runtime", runtime(path.stem[:2]))
         about["source"] = text.splitlines(keepends=True)
