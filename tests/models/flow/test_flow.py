@@ -106,6 +106,20 @@ def test_the_average_follows_the_network():
     np.testing.assert_array_equal(model.generate(2, num_steps=2, seed=0), before)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains_and_generates_in_float32(policy):
+    model = flow(num_classes=3, dtype=policy)
+    model.compile(keras.optimizers.SGD(0.01))
+    model.num_averaged.assign(3000.0)
+    for step in range(3):
+        model.train_on_batch(images(seed=step), np.arange(6) % 3)
+    assert float(to_numpy(model.num_averaged)) == 3003
+    found = model.generate(2, [0, 1], num_steps=2, seed=0)
+    assert found.dtype == "float32" and np.isfinite(found).all()
+    assert {str(w.dtype) for w in model.average.get_weights()} == {"float32"}
+    assert model.network.compute_dtype == policy.removeprefix("mixed_")
+
+
 def test_evaluation_leaves_the_average_alone():
     model = flow()
     model.compile(keras.optimizers.SGD(0.1))

@@ -135,7 +135,11 @@ class AttentionFlow(GenerativeModel):
         self.average.set_weights(self.network.get_weights())
         self.average.trainable = False
         self.num_averaged = self.add_weight(
-            name="num_averaged", initializer="zeros", trainable=False, dtype="float32"
+            name="num_averaged",
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            autocast=False,  # half precision could not count to 3000
         )
         self.trackers = [keras.metrics.Mean(name=name) for name in self.LOSS_TERMS]
         self._flows = {
@@ -189,7 +193,7 @@ class AttentionFlow(GenerativeModel):
 
     def _average_step(self):
         """Moves the average towards the network as the last step has left it."""
-        step = self.num_averaged
+        step = ops.cast(self.num_averaged, "float32")
         decay = ops.minimum(self.ema_decay, (1 + step) / (10 + step))
         for average, current in zip(
             self.average.weights, self.network.weights, strict=True
