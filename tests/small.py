@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from tfattn.models import (
+    AttentionFlow,
     AttentionVAE,
     CompletionVAE,
     ImageClassifier,
@@ -26,6 +27,7 @@ MAKERS = {
     ),
     "completion_by_mask": lambda: _completion(),
     "completion_adversarial": lambda: _completion(adversarial=True),
+    "flow_by_class": lambda: AttentionFlow(SHAPE, num_classes=3, width=8),
     "classifier": lambda: ImageClassifier(SHAPE, 3, width=4, num_features=8),
 }
 # Those trained by two optimizers, which torch cannot.

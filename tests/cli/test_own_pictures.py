@@ -15,7 +15,15 @@ from tfattn import data
 from tfattn.cli import main as cli
 from tfattn.cli.parser import build_parser
 from tfattn.cli.run_data import DATA_OPTIONS, load_data
-from tfattn.cli.systems import SYSTEMS, base, completion, gan, transformer, vae
+from tfattn.cli.systems import (
+    SYSTEMS,
+    base,
+    completion,
+    flow,
+    gan,
+    transformer,
+    vae,
+)
 from tfattn.data import avatars
 from tfattn.evaluation import FewImagesWarning
 from tfattn.models import SelfAttentionGAN
@@ -48,6 +56,7 @@ def small(monkeypatch):
     for module, name, arguments in (
         (vae, "AttentionVAE", {"width": 8}),
         (gan, "SelfAttentionGAN", {"width": 8}),
+        (flow, "AttentionFlow", {"width": 8}),
         (completion, "CompletionVAE", {"width": 8}),
         (transformer, "ImageTransformer", {"width": 8, "num_layers": 1}),
     ):
@@ -66,6 +75,7 @@ def small(monkeypatch):
 TRAININGS = {
     "vae": ([], 16, 3, "bits_per_dimension"),
     "gan": (["--labels", "folders", "--channels", "1"], 16, 1, "protocol"),
+    "flow": (["--labels", "folders", "--channels", "1"], 16, 1, "protocol"),
     "completion": ([], 12, 3, "completion"),
     "transformer": (["--channels", "1"], 8, 1, "bits_per_dimension"),
     "classifier": (["--labels", "folders"], 16, 3, "accuracy"),
@@ -94,7 +104,7 @@ def test_every_system_trains_on_a_folder(system, folder, small, tmp_path, capsys
     for path in run.glob("*.png"):
         with Image.open(path) as picture:
             assert picture.width > 50
-    if system in ("vae", "gan", "transformer"):
+    if system in ("vae", "gan", "flow", "transformer"):
         sheet = tmp_path / "sheet.png"
         cli.main(["generate", str(run), "--num-images", "3", "--out", str(sheet)])
         colors = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
@@ -331,5 +341,5 @@ def test_every_data_set_that_is_offered_can_be_trained_on(system, name):
     losses = model.train_on_batch(*batches[0], return_dict=True)
     assert losses and np.all(np.isfinite([*losses.values()]))
     assert model.image_shape == x.shape[1:]
-    has_classes = system in ("gan", "classifier") and y is not None
+    has_classes = system in ("gan", "flow", "classifier") and y is not None
     assert model.num_classes == (2 if has_classes else None)

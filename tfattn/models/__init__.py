@@ -3,6 +3,7 @@
 from tfattn.models.adversarial import TwoTimeScaleOptimizer
 from tfattn.models.classifier import ImageClassifier
 from tfattn.models.completion.model import CompletionVAE
+from tfattn.models.flow.model import AttentionFlow
 from tfattn.models.gan.model import SelfAttentionGAN
 from tfattn.models.pretrained import load_pretrained, pretrained_results
 from tfattn.models.transformer.model import ImageTransformer
@@ -11,6 +12,7 @@ from tfattn.models.vae.model import AttentionVAE
 
 __all__ = [
     "AttentionControl",
+    "AttentionFlow",
     "AttentionVAE",
     "CompletionVAE",
     "ImageClassifier",

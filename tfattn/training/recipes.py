@@ -7,6 +7,7 @@ import keras
 
 from tfattn._checks import check_integer
 from tfattn.models import (
+    AttentionFlow,
     AttentionVAE,
     CompletionVAE,
     ImageClassifier,
@@ -105,6 +106,12 @@ def _completion_optimizer(model, num_steps):
     return TwoTimeScaleOptimizer(optimizer, discriminator)
 
 
+def _flow_optimizer(model, num_steps):
+    return keras.optimizers.AdamW(
+        warmup_cosine(2e-3, num_steps), weight_decay=0.01, beta_2=0.99, clipnorm=1.0
+    )
+
+
 def _classifier_optimizer(model, num_steps):
     """Adam, its rate rising for a fifth of the steps, then falling to 0."""
     warmup_steps = max(1, num_steps // 5)
@@ -123,6 +130,7 @@ RECIPES = {
     SelfAttentionGAN: Recipe(64, 13, _gan_optimizer),
     ImageTransformer: Recipe(64, 18, _transformer_optimizer),
     CompletionVAE: Recipe(32, 40, _completion_optimizer),
+    AttentionFlow: Recipe(128, 25, _flow_optimizer),
     ImageClassifier: Recipe(
         128,
         16,

@@ -1,0 +1,1 @@
+"""Flow matching: model, networks, solvers, divergence."""
