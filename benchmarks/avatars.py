@@ -72,15 +72,16 @@ def results_block(content):
         "total variation distance between how often values occur and how often they "
         "should; coverage: share of the pairs of values of two attributes that occur; "
         "new: share of the images that are valid and keep all rules whose avatar is "
-        "not in the training set.",
+        "not in the training set; –: there is no such image.",
         "",
         f"The VAE needs at most {bits[0]:.3f} bits ({bits[1]:.3f} to {bits[2]:.3f}, "
-        f"95 % interval over {bound['num_images']} test images) for each channel of a "
+        f"95% interval over {bound['num_images']} test images) for each channel of a "
         f"pixel, of {vae['levels']} levels; pixels by themselves need {baseline:.3f}, "
-        f"and the truth {content['entropy_bits_per_dimension']:.4f}. Training: the VAE "
-        f"{vae['epochs']} epochs, {vae['training_seconds'] / 60:.0f} minutes, the GAN "
-        f"{gan['epochs']} epochs, {gan['training_seconds'] / 60:.0f} minutes, at the "
-        f"same time and beside other work on {gan['machine']}.",
+        f"and the truth {content['entropy_bits_per_dimension']:.4f}. The VAE was "
+        f"trained for {vae['epochs']} epochs, {vae['training_seconds'] / 60:.0f} "
+        f"minutes, the GAN for {gan['epochs']} epochs, "
+        f"{gan['training_seconds'] / 60:.0f} minutes; both ran at the same time as "
+        f"other work on {gan['machine']}.",
         "",
         "![Forty avatars, sampled from the VAE](avatars_generated.png)",
     ]

@@ -75,9 +75,9 @@ def _faces():
     return [
         *lines,
         f"Protocol: {measured['protocol']}. The arms are compared in pairs: "
-        f"{arms['pairs']}; they were trained on an {arms['device']}. The models with "
-        f"a discriminator and with a gate were trained for {epochs['adversarial']} and "
-        f"{epochs['gate']} epochs.",
+        f"{arms['pairs']}; they were trained on an {arms['device']}. "
+        "Epochs of the model with a discriminator: "
+        f"{epochs['adversarial']}, of that with a gate: {epochs['gate']}.",
         "",
         f"The shipped model was trained for {shipped['epochs']} epochs, "
         f"{shipped['training_seconds'] / 60:.0f} minutes on {shipped['machine']}, "

@@ -9,7 +9,7 @@ WAYS = {
     "with cache": "`generate`, with the cache of keys and values",
     "without cache": "`generate(use_cache=False)`, which recomputes the sequence",
     "keras-hub, with cache": "keras-hub's cached decoding of a decoder of equal size",
-    "one predict per token": "one `predict` per token, as in the PixelCNN example",
+    "one predict per token": "one `predict` per token, as in Keras's PixelCNN example",
 }
 
 
@@ -43,8 +43,8 @@ def _likelihoods():
     return [
         *table(["", "dynamic binarization", "static binarization"], rows),
         "",
-        f"Protocols: {dynamic['protocol']}; {static['protocol']}. "
-        f"The model has {dynamic['parameters']} parameters.",
+        f"Protocol of the dynamic column: {dynamic['protocol']}. Of the static column: "
+        f"{static['protocol']}. The model has {dynamic['parameters']} parameters.",
     ]
 
 
@@ -67,8 +67,9 @@ def _sampling():
         "",
         *table(["sampling 64 images", "seconds", "relative to the cached loop"], rows),
         "",
-        f"Protocol: {sampling['protocol']}. The loop with the cache was compiled "
-        f"{sampling['compilations_with_cache']} time; "
+        f"Protocol: {sampling['protocol']}; the last column is the median of the "
+        "ratios of each round. Compilations of the loop with the cache: "
+        f"{sampling['compilations_with_cache']}; "
         f"{sampling['equal_pixels_with_and_without_cache']:.2%} of the pixels are "
         "equal with and without it.",
         "",

@@ -31,7 +31,8 @@ def block():
     return [
         *table(["", "dynamic binarization", "static binarization"], rows),
         "",
-        f"Protocols: {dynamic['protocol']}; {static['protocol']}.",
+        f"Protocol of the dynamic column: {dynamic['protocol']}. Of the static column: "
+        f"{static['protocol']}.",
         "",
         "## Speed of training",
         "",
