@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -233,13 +235,11 @@ def _weights_beside(images, maps, column_titles, title, unit):
     )
     # At least 2, or weights that are all alike would be drawn in the color of the
     # largest.
-    largest = max(2.0, float(relative.max()))
+    scale = Normalize(0, max(2.0, float(relative.max())))
     for line, image, panels in zip(grid, images, relative, strict=True):
         _show(line[0], image)
         for axes, panel in zip(line[1:], panels, strict=True):
-            drawn = axes.imshow(
-                panel, WEIGHTS, vmin=0, vmax=largest, interpolation="nearest"
-            )
+            axes.imshow(panel, WEIGHTS, scale, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
     for axes, text in zip(grid[0], ["image", *(column_titles or ())], strict=False):
         axes.set_title(text, fontsize=9)
@@ -251,7 +251,8 @@ def _weights_beside(images, maps, column_titles, title, unit):
             1 - (2 * gap + top) / total[1],
         )
     )
-    bar = figure.colorbar(drawn, cax=bar_axes, label=unit)
+    colors = ScalarMappable(scale, WEIGHTS)
+    bar = figure.colorbar(colors, cax=bar_axes, label=unit)
     bar.ax.axhline(1, color="white", linewidth=1.5)
     if title:
         figure.suptitle(title, fontsize=10, y=1 - 0.08 / total[1], va="top")
@@ -279,18 +280,15 @@ def heatmaps(
     values = [np.asarray(matrix, "float32") for matrix in matrices.values()]
     largest = max(float(np.abs(value).max()) for value in values)
     signed = any((value < 0).any() for value in values)
+    scale = Normalize(-largest if signed else 0, largest)
+    colors = ScalarMappable(scale, SIGNED if signed else WEIGHTS)
     height = 2.2 if max(max(value.shape) for value in values) <= 8 else 2.8
     sizes = [max(1.6, height * value.shape[1] / value.shape[0]) for value in values]
     figure = Figure(figsize=(sum(sizes) + 1.8, height + 0.9), layout="constrained")
     grid = figure.subplots(1, len(values), squeeze=False, width_ratios=sizes)[0]
     for axes, name, value in zip(grid, matrices, values, strict=True):
-        drawn = axes.imshow(
-            value,
-            SIGNED if signed else WEIGHTS,
-            vmin=-largest if signed else 0,
-            vmax=largest,
-            interpolation="nearest",
-            aspect="auto",
+        axes.imshow(
+            value, colors.get_cmap(), scale, interpolation="nearest", aspect="auto"
         )
         axes.set(xlabel=x_label)
         axes.set_title(name, fontsize=10)
@@ -309,7 +307,7 @@ def heatmaps(
                     color="white" if dark else "black",
                 )
     grid[0].set_ylabel(y_label)
-    figure.colorbar(drawn, ax=list(grid), shrink=0.9)
+    figure.colorbar(colors, ax=list(grid), shrink=0.9)
     if title:
         figure.suptitle(title, fontsize=10)
     return figure
@@ -406,9 +404,10 @@ def diagram(
             )
         )
         if text:
-            middle = np.mean([boxes[start], boxes[end]], axis=0)
+            x, y = np.mean([boxes[start], boxes[end]], axis=0)
             axes.text(
-                *middle,
+                x,
+                y,
                 text[0],
                 ha="center",
                 va="center",

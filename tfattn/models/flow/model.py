@@ -335,12 +335,12 @@ class AttentionFlow(GenerativeModel):
     ) -> np.ndarray:
         """The images that start from given noise (n, h, w, c), as `generate`."""
         noise = self._checked_noise(noise)
-        guidance = self._checked_guidance(condition, guidance, guidance_interval)
+        guide = self._checked_guidance(condition, guidance, guidance_interval)
         flow = self._checked_flow(solver, num_steps)
         encoded = self._condition(condition, len(noise))
         return self._in_batches(
             lambda x, *encoded: self._images(
-                flow(x, encoded, guidance, num_steps, 0.0, 1.0)
+                flow(x, encoded, guide, num_steps, 0.0, 1.0)
             ),
             batch_size,
             noise,
@@ -368,13 +368,13 @@ class AttentionFlow(GenerativeModel):
             scaled as images are and cut to [0, 1].
         """
         noise = self._checked_noise(noise)
-        guidance = self._checked_guidance(condition, guidance, guidance_interval)
+        guide = self._checked_guidance(condition, guidance, guidance_interval)
         flow = self._checked_flow(solver, num_steps)
         encoded = self._condition(condition, len(noise))
         states = [ops.convert_to_tensor(noise)]
         for i in range(num_steps):
             times = i / num_steps, (i + 1) / num_steps
-            states.append(flow(states[-1], encoded, guidance, 1, *times))
+            states.append(flow(states[-1], encoded, guide, 1, *times))
         images = [ops.convert_to_numpy(self._images(state)) for state in states]
         return np.stack(images, axis=1)
 
