@@ -87,8 +87,8 @@ def test_its_runtime_is_that_of_its_results(path):
 def test_it_needs_no_file_beside_it(path):
     """But the package, in the cell that finds it, and its own results."""
     for _, text in cells_of(path, "code")[1:]:
-        assert "../" not in text
-        assert "results/" not in text.replace("benchmarks/results/", "")
+        code = re.sub("#.*", "", text)
+        assert "../" not in code and "results/" not in code
 
 
 @each
@@ -96,9 +96,9 @@ def test_its_exercises_have_levels_checks_and_solutions(path):
     """In this order: the task, an answer to write, its check, a folded solution."""
     cells = cells_of(path)
     tasks = [
-        (i, re.match(r"### Exercise (\d) · level ([123])\n", text))
+        (i, re.search(r"^### Exercise (\d) · level ([123])$", text, re.M))
         for i, (cell, text) in enumerate(cells)
-        if text.startswith("### Exercise")
+        if "### Exercise" in text
     ]
     assert [int(match[1]) for _, match in tasks] == list(range(1, len(tasks) + 1))
     assert {match[2] for _, match in tasks} == {"1", "2", "3"}
