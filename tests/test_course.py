@@ -25,9 +25,10 @@ def test_a_run_says_where_it_runs_and_leaves_its_results(tmp_path):
 
     assert f"draw {np.random.RandomState(5).randint(10**6)}" in result.stdout
     assert "TF32 False" in result.stdout
-    assert result.stdout.count("The last full run took 0.0 minutes on ") == 1
-    assert result.stdout.count("This run took 0.0 minutes on ") == 2
+    assert result.stdout.count(" minutes of processor time on ") == 1
+    assert result.stdout.count("This run took 0.0 minutes, of processor time ") == 2
     written = json.loads((tmp_path / "results" / "03.json").read_text("utf-8"))
     assert written["accuracy γ"] == 0.5 and written["seconds"] < 60
+    assert 0 < written["cpu_seconds"] < 600
     assert "tensorflow" in written["versions"] and written["device"]
     assert result.stderr.strip() == ""

@@ -45,8 +45,8 @@ def start(number: str, seed: int = 0) -> "NotebookRun":
     if run.file.exists():
         last = json.loads(run.file.read_text(encoding="utf-8"))
         print(
-            f"The last full run took {last['seconds'] / 60:.1f} minutes on "
-            f"{last['device']}."
+            f"The last full run took {last['cpu_seconds'] / 60:.1f} minutes of "
+            f"processor time on {last['device']}."
         )
     return run
 
@@ -73,10 +73,16 @@ class NotebookRun:
             write: Whether to write the file, which only a full run should do.
         """
         seconds = round(time.monotonic() - self._started)
-        print(f"This run took {seconds / 60:.1f} minutes on {self.device}.")
+        # Unlike the seconds, it hardly depends on what else the machine does.
+        cpu_seconds = round(time.process_time())
+        print(
+            f"This run took {seconds / 60:.1f} minutes, of processor time "
+            f"{cpu_seconds / 60:.1f}, on {self.device}."
+        )
         if write:
             content = {
                 "seconds": seconds,
+                "cpu_seconds": cpu_seconds,
                 "device": self.device,
                 "versions": self.versions,
                 **results,

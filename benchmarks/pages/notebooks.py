@@ -14,12 +14,12 @@ def runtime(number):
     """How long the last full run took, in words."""
     path = ROOT / "notebooks" / "results" / f"{number}.json"
     last = json.loads(path.read_text(encoding="utf-8"))
-    minutes = round(last["seconds"] / 60)
+    minutes = round(last["cpu_seconds"] / 60)
     words = f"about {minutes} minute{'s' * (minutes > 1)}"
     return (
-        f"The last full run took {'less than a minute' if minutes < 1 else words} on "
-        f"{last['device']}, without a GPU. A GPU shortens the trainings; how much was "
-        "not measured."
+        f"A full run needs {'less than a minute' if minutes < 1 else words} of "
+        f"processor time; {last['device']} share this work, without a GPU. A GPU "
+        "shortens the trainings; how much was not measured."
     )
 
 

@@ -132,8 +132,8 @@ def course():
     rows = []
     for name, words in COURSE.items():
         path = ROOT / "notebooks" / "results" / f"{name[:2]}.json"
-        minutes = json.loads(path.read_text(encoding="utf-8"))["seconds"] / 60
+        minutes = json.loads(path.read_text(encoding="utf-8"))["cpu_seconds"] / 60
         rows.append(
             [f"[{name}](notebooks/{name}.ipynb)", words, max(1, round(minutes))]
         )
-    return table(["notebook", "what you do", "minutes"], rows)
+    return table(["notebook", "what you do", "processor minutes"], rows)

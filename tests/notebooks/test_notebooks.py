@@ -76,7 +76,7 @@ def test_it_begins_like_every_other(path):
 def test_its_runtime_is_that_of_its_results(path):
     page = cells_of(path, "markdown")[1][1]
     results = ROOT / "notebooks" / "results" / f"{path.stem[:2]}.json"
-    seconds = json.loads(results.read_text(encoding="utf-8"))["seconds"]
+    seconds = json.loads(results.read_text(encoding="utf-8"))["cpu_seconds"]
     (written,) = re.findall(r"<!-- runtime -->\n(.*?)\n<!-- /runtime -->", page, re.S)
     minutes = round(seconds / 60)
     words = "less than a minute" if minutes < 1 else f"about {minutes} minute"
