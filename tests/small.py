@@ -28,6 +28,9 @@ MAKERS = {
     "completion_by_mask": lambda: _completion(),
     "completion_adversarial": lambda: _completion(adversarial=True),
     "flow_by_class": lambda: AttentionFlow(SHAPE, num_classes=3, width=8),
+    "flow_by_text": lambda: AttentionFlow(
+        SHAPE, vocabulary=WORDS, max_words=2, width=8
+    ),
     "classifier": lambda: ImageClassifier(SHAPE, 3, width=4, num_features=8),
 }
 # Those trained by two optimizers, which torch cannot.

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def check_integer(name: str, value: Any, least: int) -> int:
-    """The value as Python's integer; ValueError unless one of at least `least`."""
-    if not is_integer(value) or value < least:
+def check_integer(name: str, value: Any, least: int, divisor: int = 1) -> int:
+    """Python's integer; ValueError unless at least `least` and divisible."""
+    if not is_integer(value) or value < least or value % divisor:
+        divisible = f" and divisible by {divisor}" if divisor > 1 else ""
         raise ValueError(
-            f"Expected `{name}` to be an integer >= {least}. Received: {name}={value!r}"
+            f"Expected `{name}` to be an integer >= {least}{divisible}. "
+            f"Received: {name}={value!r}"
         )
     return int(value)
 
@@ -29,6 +31,12 @@ def check_share(name: str, value: float) -> None:
     """Raises ValueError unless `value` is in [0, 1)."""
     if not _is_number(value) or not 0 <= value < 1:
         raise ValueError(f"Expected {name} in [0, 1). Received: {name}={value!r}")
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raises ValueError unless `value` is in [0, 1]."""
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"Expected `{name}` in [0, 1]. Received: {name}={value!r}")
 
 
 def check_above_0(name: str, value: float) -> None:

@@ -25,7 +25,7 @@ from tfattn.cli.parser import build_parser
 from tfattn.cli.summary import full_training
 from tfattn.cli.systems import SYSTEMS, completion, gan, likelihood, transformer
 from tfattn.cli.train import check_run
-from tfattn.data import masks, pictures
+from tfattn.data import avatars, masks, pictures
 from tfattn.models import load_pretrained
 from tfattn.training import runs
 
@@ -355,6 +355,28 @@ def test_conditions_need_labels():
         SYSTEMS["transformer"].build(
             without, seed=0, condition="class", mixed_precision=False
         )
+
+
+def test_flow_of_sentences(monkeypatch):
+    """Trained on what the attributes say; sampled from others, or from one given."""
+    x, y = avatars.draw(200, seed=0)
+    dataset = data.Dataset("avatars", "made by hand", x, y, x, y)
+    options = {"seed": 0, "attention": "none", "mixed_precision": False}
+    system = SYSTEMS["flow"]
+    model = system.build(dataset, condition="text", **options)
+    images, texts = system.training_arrays(dataset, model)
+    assert images is x and texts.tolist() == avatars.sentences(y).tolist()
+    given = []
+    monkeypatch.setattr(model, "generate", lambda n, texts, **_: given.append(texts))
+    system.generate(model, 3, seed=1)
+    system.generate(model, 3, seed=1, condition="red hair")
+    system.sample(model, 3, None, seed=1)
+    assert len(set(given[0])) == 3 and given[1].tolist() == ["red hair"] * 3
+    assert given[2].tolist() == given[0].tolist()
+    for texts in given:
+        model._checked_condition(texts, 3)  # all words are known
+    with pytest.raises(ValueError, match="--data avatars for --condition text"):
+        system.build(few_digits("digits"), condition="text", **options)
 
 
 @pytest.mark.ci

@@ -19,6 +19,7 @@ FUNCTIONS = {
     "completion_by_mask": ["complete"],
     "completion_adversarial": ["complete"],
     "flow_by_class": ["generate", "velocity"],
+    "flow_by_text": ["generate", "velocity"],
     "classifier": [],
 }
 CASES = [
@@ -30,6 +31,7 @@ CASES = [
     ("completion_by_mask", "complete"),
     pytest.param("flow_by_class", "generate", marks=pytest.mark.ci),
     pytest.param("flow_by_class", "velocity", marks=pytest.mark.ci),
+    pytest.param("flow_by_text", "velocity", marks=pytest.mark.ci),
     ("classifier", "call"),
 ]
 N = 5  # not the number that a tool would put in place of any
@@ -49,8 +51,10 @@ def case(name, function):
     if function == "velocity":
         inputs = {"images": normal((N, *small.SHAPE)), "times": np.linspace(0, 1, N)}
         inputs["times"] = inputs["times"].astype("float32")
-        one_hot = np.eye(3, dtype="float32")[encoded]
-        velocity = model.average([*inputs.values(), one_hot])
+        of_network = [*inputs.values(), model._encoded(encoded)]
+        velocity = model.average_network(
+            [keras.ops.convert_to_tensor(x) for x in of_network]
+        )
         inputs["condition"] = encoded
         return model, inputs, keras.ops.convert_to_numpy(velocity)
     if function == "next_token":

@@ -7,63 +7,77 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCE = "benchmarks/results/completion_arms.json"
+ARMS = "benchmarks/results/completion_arms.json"
+PAIR = "benchmarks/results/completion_pair.json"
 
 
-def published_cell():
-    """The text of the notebook's cell that quotes the results of the benchmark."""
+def published_cell(file):
+    """The text of the notebook's cell that quotes the results in a file."""
     text = (ROOT / "notebooks/07_face_completion.ipynb").read_text(encoding="utf-8")
-    (cell,) = (
-        cell
+    (source,) = (
+        "".join(cell["source"])
         for cell in json.loads(text)["cells"]
         if "published" in cell["metadata"].get("tags", ())
+        and file in "".join(cell["source"])
     )
-    return "".join(cell["source"])
+    return source
 
 
 def quoted(source):
-    """Numbers as they are written, by (measure, arm, mask, seed)."""
-    (statement,) = ast.parse(source).body
-    return {
-        (measure, arm, mask, seed): ast.get_source_segment(source, number)
-        for measure, arms in _items(statement.value)
-        for arm, of_masks in _items(arms)
-        for mask, numbers in _items(of_masks)
-        for seed, number in enumerate(numbers.elts)
-    }
+    """Numbers of the first statement as they are written, by their keys and places."""
+    return dict(_numbers(ast.parse(source).body[0].value, source))
 
 
-def _items(node):
-    return [
-        (key.value, value) for key, value in zip(node.keys, node.values, strict=True)
-    ]
+def _numbers(node, source, path=()):
+    if isinstance(node, ast.Dict):
+        names = [key.value for key in node.keys]
+        parts = zip(names, node.values, strict=True)
+    elif isinstance(node, ast.List):
+        parts = enumerate(node.elts)
+    else:
+        yield path, ast.get_source_segment(source, node)
+        return
+    for name, part in parts:
+        yield from _numbers(part, source, (*path, name))
 
 
-def wrong_numbers(source, differences):
+def value_of_arms(results, measure, arm, mask, seed):
+    return results["differences"][arm][mask][measure]["by_seed"][seed]
+
+
+def value_of_pair(results, name):
+    return results["difference"]["psnr"][name]
+
+
+VALUES = {ARMS: value_of_arms, PAIR: value_of_pair}
+
+
+def results_in(file):
+    return json.loads((ROOT / file).read_text(encoding="utf-8"))
+
+
+def wrong_numbers(source, file):
     """Places where a quoted number is not that of the file, rounded as it is quoted."""
-    wrong = []
-    for (measure, arm, mask, seed), text in quoted(source).items():
-        value = differences[arm][mask][measure]["by_seed"][seed]
+    results, wrong = results_in(file), []
+    for path, text in quoted(source).items():
+        value = VALUES[file](results, *path)
         decimals = len(text.partition(".")[2])
         if f"{value:.{decimals}f}" != text:
-            wrong.append((measure, arm, mask, seed, text, value))
+            wrong.append((path, text, value))
     return wrong
 
 
-@pytest.fixture(scope="module")
-def differences():
-    return json.loads((ROOT / SOURCE).read_text(encoding="utf-8"))["differences"]
+@pytest.mark.parametrize("file", VALUES)
+def test_the_notebook_quotes_the_file(file):
+    source = published_cell(file)
+    assert wrong_numbers(source, file) == []
+    decimals = [len(text.partition(".")[2]) for text in quoted(source).values()]
+    assert min(decimals) >= 3
 
 
-def test_the_notebook_quotes_the_file(differences):
-    source = published_cell()
-    assert SOURCE in source
-    assert wrong_numbers(source, differences) == []
-
-
-def test_all_seeds_and_masks_are_quoted(differences):
-    numbers = quoted(published_cell())
-    assert all(len(text.partition(".")[2]) >= 3 for text in numbers.values())
+def test_all_seeds_and_masks_are_quoted():
+    numbers = quoted(published_cell(ARMS))
+    differences = results_in(ARMS)["differences"]
     for measure, arms in (("psnr", ("self", "residual", "uniform")), ("ssim", "self")):
         for arm in [arms] if isinstance(arms, str) else arms:
             for mask, measures in differences[arm].items():
@@ -71,10 +85,21 @@ def test_all_seeds_and_masks_are_quoted(differences):
                 assert found == len(measures[measure]["by_seed"]), (measure, arm, mask)
 
 
-def test_a_changed_number_is_noticed(differences):
-    source = published_cell()
-    number = quoted(source)["psnr", "self", "lower_half", 3]
+def test_the_whole_interval_of_the_pair_is_quoted():
+    assert set(quoted(published_cell(PAIR))) == {("value",), ("low",), ("high",)}
+
+
+@pytest.mark.parametrize(
+    ("file", "path"),
+    [
+        (ARMS, ("psnr", "self", "lower_half", 3)),
+        *((PAIR, (name,)) for name in ("value", "low", "high")),
+    ],
+)
+def test_a_changed_number_is_noticed(file, path):
+    source = published_cell(file)
+    number = quoted(source)[path]
     digit = str((int(number[-1]) + 1) % 10)
-    changed = source.replace(f" {number},", f" {number[:-1]}{digit},", 1)
-    ((*place, _, _),) = wrong_numbers(changed, differences)
-    assert place == ["psnr", "self", "lower_half", 3]
+    changed = source.replace(f" {number}", f" {number[:-1]}{digit}", 1)
+    ((place, _, _),) = wrong_numbers(changed, file)
+    assert place == path

@@ -27,8 +27,8 @@ kept as one `.npz` file in the folder `TFATTN_CACHE`, by default the user's cach
 folder, and is read from there without TensorFlow. If `TFATTN_OFFLINE` is set, nothing
 is downloaded.
 
-Licences: MNIST (LeCun, Cortes, Burges) is CC BY-SA 3.0, whose text is in
-`LICENSE-MNIST.txt` beside this file; its binarised form (Larochelle, after
+Licenses: MNIST (LeCun, Cortes, Burges) is CC BY-SA 3.0, whose text is in
+`LICENSE-MNIST.txt` beside this file; its binarized form (Larochelle, after
 Salakhutdinov and Murray, 2008) derives from it. Fashion-MNIST (Zalando) is MIT. The
 Olivetti faces are to be credited to AT&T Laboratories Cambridge. The 8×8 digits are
 from the UCI repository (Alpaydin, Kaynak), CC BY 4.0. The face crops are from Labeled
@@ -88,7 +88,7 @@ def load(name: str, fallback: str | None = None) -> Dataset:
     The order of the images is always the same. For the MNIST family it is the order
     of tensorflow-datasets, not that of the original files.
 
-    * `binarized_mnist` is Larochelle's fixed binarisation, for likelihoods comparable
+    * `binarized_mnist` is Larochelle's fixed binarization, for likelihoods comparable
       with published ones. Its 10 000 validation images are left out of both arrays.
     * `olivetti` is split by identity: people 0–29 train, 30–39 test, ten images each.
     * `digits` is enlarged from 8×8 by cubic interpolation; its split is stratified.

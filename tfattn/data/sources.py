@@ -119,7 +119,7 @@ def _from_tensorflow_datasets(name: str) -> dict[str, np.ndarray]:
             raise
         contents = read()
     arrays = {"source": np.array(f"tensorflow-datasets {name} {builder.version}")}
-    # Binarised images arrive as 0 and 1, the others as 0 to 255.
+    # Binarized images arrive as 0 and 1, the others as 0 to 255.
     scale = np.uint8(255 if name == "binarized_mnist" else 1)
     for split, content in zip(("train", "test"), contents, strict=True):
         arrays[f"x_{split}"] = content["image"] * scale

@@ -301,10 +301,10 @@ def _cubic_kernel(x, y):
 def precision_recall(
     real: ArrayLike, generated: ArrayLike, num_neighbors: int = 3
 ) -> PrecisionRecall:
-    """Precision and recall of generated features, by nearest neighbours.
+    """Precision and recall of generated features, by nearest neighbors.
 
     The manifold of a set is the union of closed balls, one around each feature, whose
-    radius reaches the feature's k-th nearest neighbour in its own set, itself not
+    radius reaches the feature's k-th nearest neighbor in its own set, itself not
     counted. Precision is the share of generated features inside the real manifold:
     how many look real. Recall is the share of real features inside the generated
     manifold: how much of the real variety is generated. A generated outlier has a wide

@@ -18,7 +18,7 @@ class AttentionGate(layers.Layer):
     3. y = x · (1 + m)
 
     Convolutions keep the size. Unlike self-attention, a position is weighed by its
-    neighbourhood alone, and the map does not sum to 1.
+    neighborhood alone, and the map does not sum to 1.
 
     Source: Wang et al., *Residual Attention Network*, arXiv:1704.06904, equation 3;
     Woo et al., *CBAM*, arXiv:1807.06521, equation 3 (a 7×7 convolution).

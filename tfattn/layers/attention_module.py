@@ -29,7 +29,7 @@ class AttentionModule(keras.layers.Layer):
     Args:
         axis: Axis, or tuple of axes, over which the map sums to 1. The batch axis
             may not be among them.
-        weight_initializer: Initialiser of w.
+        weight_initializer: Initializer of w.
 
     Call arguments:
         inputs: Tensor of rank 2 or more whose last axis is known.
@@ -134,7 +134,7 @@ class AttentionModule(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class PositionGate2D(keras.layers.Layer):
-    """Emphasises the positions of a feature map that `AttentionModule` points out.
+    """Emphasizes the positions of a feature map that `AttentionModule` points out.
 
     With x of shape (batch, h, w, c), n = h·w:
 

@@ -1,4 +1,4 @@
-"""Batch normalisation whose scale and shift depend on the class."""
+"""Batch normalization whose scale and shift depend on the class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from tfattn._typing import Shape, Tensor
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class ConditionalBatchNormalization(layers.Layer):
-    """Normalises each channel over the batch, then scales and shifts it by class.
+    """Normalizes each channel over the batch, then scales and shifts it by class.
 
     1. x̂ = (x − mean) / √(variance + ε), as `keras.layers.BatchNormalization`
     2. y = (1 + scale[class]) ⊙ x̂ + shift[class], both learned
@@ -22,7 +22,7 @@ class ConditionalBatchNormalization(layers.Layer):
 
     Args:
         shift_initializer: Of the shifts; the scales start at 0. With random shifts
-            classes differ from the first step on, where an optimiser like Adam would
+            classes differ from the first step on, where an optimizer like Adam would
             need thousands of steps to move them apart.
         epsilon: ε.
         momentum: Share of the old value that each moving average keeps in a step.

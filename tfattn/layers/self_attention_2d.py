@@ -74,7 +74,7 @@ class SelfAttention2D(keras.layers.Layer):
         use_bias: Whether the projections have biases.
         spectral_norm: Whether kernels are divided by their largest singular value,
             see `SpectralNorm`.
-        gamma_initializer: Initialiser of γ. At 0 the layer is the identity, and the
+        gamma_initializer: Initializer of γ. At 0 the layer is the identity, and the
             gradients of all kernels are exactly zero.
         chunk_size: Number of query positions whose rows of the attention map exist
             at the same time, see `tfattn.ops.chunked_attention`: same output and

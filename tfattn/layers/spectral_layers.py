@@ -1,4 +1,4 @@
-"""Keras's convolution and dense layer with a spectrally normalised kernel."""
+"""Keras's convolution and dense layer with a spectrally normalized kernel."""
 
 import keras
 
@@ -26,7 +26,7 @@ class _SpectralKernel(keras.layers.Layer):
 class SpectralConv2D(_SpectralKernel, keras.layers.Conv2D):
     """`keras.layers.Conv2D` that uses W/σ in place of its kernel W.
 
-    The kernel (height, width, inputs, outputs) is normalised as a matrix
+    The kernel (height, width, inputs, outputs) is normalized as a matrix
     (height·width·inputs, outputs), see `SpectralNorm`. Arguments, input and output
     are those of `keras.layers.Conv2D`, with `channels_last` images.
 

@@ -1,4 +1,4 @@
-"""Spectral normalisation of a weight: W/σ inside the forward pass."""
+"""Spectral normalization of a weight: W/σ inside the forward pass."""
 
 import keras
 from keras import ops

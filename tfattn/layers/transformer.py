@@ -80,12 +80,12 @@ class _TransformerLayer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class TransformerEncoderLayer(_TransformerLayer):
-    """Self-attention and a feed-forward network, each behind a normalisation.
+    """Self-attention and a feed-forward network, each behind a normalization.
 
     1. y = x + attention(norm(x), norm(x))
     2. output = y + W_2·relu(W_1·norm(y))²
 
-    Source: Vaswani et al., arXiv:1706.03762, section 3.1; normalised before instead
+    Source: Vaswani et al., arXiv:1706.03762, section 3.1; normalized before instead
     of after as in Xiong et al., arXiv:2002.04745, figure 1b; the square as in So et
     al., *Primer*, arXiv:2109.08668, section 4.
 

@@ -13,7 +13,7 @@ from tfattn.models.replicas import share_of_batch
 
 @keras.saving.register_keras_serializable(package="tfattn")
 class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
-    """A generator's and a discriminator's optimiser, one object to Keras.
+    """A generator's and a discriminator's optimizer, one object to Keras.
 
     Both apply the gradients of their own network; see `SelfAttentionGAN`. Their
     learning rates differ in the two time-scale update rule.
@@ -21,14 +21,14 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
     Source: Heusel et al., arXiv:1706.08500, section 2.
 
     Args:
-        generator: A Keras optimiser or its name; `None` is Adam(1e-4, β₁=0, β₂=0.9).
+        generator: A Keras optimizer or its name; `None` is Adam(1e-4, β₁=0, β₂=0.9).
         discriminator: Likewise, another one; `None` is Adam(4e-4, β₁=0, β₂=0.9).
 
     `learning_rate` is the generator's. Setting it sets both, at the ratio that they had
     at the start; with schedules it cannot be set.
 
     Raises:
-        ValueError: For one optimiser twice.
+        ValueError: For one optimizer twice.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
         generator_variables: Sequence[keras.Variable],
         discriminator_variables: Sequence[keras.Variable],
     ) -> None:
-        """Makes the variables of both optimisers."""
+        """Makes the variables of both optimizers."""
         self.generator.build(generator_variables)
         self.discriminator.build(discriminator_variables)
         self.built = True
@@ -104,7 +104,7 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
         self.discriminator.learning_rate = self._ratio * learning_rate
         self.generator.learning_rate = learning_rate
 
-    # The two optimisers are saved as what they are: nothing else is to be saved.
+    # The two optimizers are saved as what they are: nothing else is to be saved.
     def save_own_variables(self, store: Any) -> None:
         """Nothing of its own."""
 

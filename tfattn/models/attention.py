@@ -42,6 +42,15 @@ def attention_layer(
     return plain[kind](name=name)
 
 
+def check_has_map(attention: str | None, kinds: Sequence[str]) -> None:
+    """Raises ValueError unless a model's attention is of a kind that has the map."""
+    if attention not in kinds:
+        raise ValueError(
+            f"Expected a model with attention in {list(kinds)} for this map. "
+            f"Received: a model with attention={attention!r}"
+        )
+
+
 def attention_map(
     network: keras.Model, name: str, inputs: Sequence[Tensor]
 ) -> np.ndarray:

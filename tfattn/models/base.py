@@ -1,7 +1,7 @@
 """What all image models share: image size, condition, and what files hold of them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -182,9 +182,19 @@ class ImageModel(DataModel, ExportableModel):
             parts[index].trainable = False
         return model
 
+    def _averages(self) -> Sequence[keras.Model]:
+        """Moving averages of other parts, which are never trained."""
+        return []
+
     def _parts(self):
         """The layers that may be trained, the outer ones before their own parts."""
-        return list(self._flatten_layers(include_self=False))
+        never = {
+            id(part)
+            for average in self._averages()
+            for part in average._flatten_layers()
+        }
+        parts = self._flatten_layers(include_self=False)
+        return [part for part in parts if id(part) not in never]
 
 
 def binary_draw(x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:

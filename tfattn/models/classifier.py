@@ -29,7 +29,7 @@ class ImageClassifier(ImageModel):
 
     Convolutions and features are followed by a rectifier, so that the features are not
     negative; in training a quarter of the inputs of 4 and half of those of 5 are
-    dropped. Batch normalisation and averages over positions would classify as well, but
+    dropped. Batch normalization and averages over positions would classify as well, but
     such features react more to noise that is too weak to be seen than to a missing
     class. There is no softmax:
 

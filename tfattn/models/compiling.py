@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 
 def compiled(
@@ -38,7 +39,7 @@ def compiled(
                     function, reduce_retracing=True, jit_compile=jit_compile
                 )
                 variables = found
-            return graph(*arguments)
+            return graph(*keras.tree.map_structure(_as_tensor, arguments))
 
         return current
     if backend == "jax":
@@ -57,3 +58,10 @@ def compiled(
     import torch  # pyright: ignore[reportMissingImports]
 
     return torch.no_grad()(function)
+
+
+def _as_tensor(argument):
+    """Python's numbers as tensors: for each new one TensorFlow would compile anew."""
+    if isinstance(argument, int | float):
+        return ops.convert_to_tensor(argument)
+    return argument

@@ -60,7 +60,7 @@ class BinaryPixels(PixelDistribution):
         self.num_parameters = channels
 
     def drawn(self, x: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
-        """White with the probability that the level says: dynamic binarisation."""
+        """White with the probability that the level says: dynamic binarization."""
         return binary_draw(x, seed)
 
     def checked(self, x: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
@@ -74,7 +74,7 @@ class BinaryPixels(PixelDistribution):
 
 
 class LevelPixels(PixelDistribution):
-    """Levels from black to white: a mixture of discretised logistic distributions.
+    """Levels from black to white: a mixture of discretized logistic distributions.
 
     A component is a color: its mean and scale in each channel. The parameters of a
     pixel are, for each component, the logit of its weight, then its means and

@@ -54,9 +54,9 @@ def load_pretrained(name: str) -> Any:
     scores is in `weights/<name>.json`, see `pretrained_results`.
 
     Args:
-        name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarised;
+        name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarized;
             `"vae_avatars"`: the same in color, on avatars;
-            `"transformer_mnist"`: `ImageTransformer` on MNIST, dynamically binarised;
+            `"transformer_mnist"`: `ImageTransformer` on MNIST, dynamically binarized;
             `"transformer_words"`: the same on images of two digits, conditional on a
             text of two number words;
             `"completion_olivetti"`: `CompletionVAE` on faces of 64×64 pixels;

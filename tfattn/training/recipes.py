@@ -1,4 +1,4 @@
-"""The recipe of each model: how many images and epochs, and which optimiser."""
+"""The recipe of each model: how many images and epochs, and which optimizer."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Recipe(NamedTuple):
         batch_size: Number of images in a training step.
         epochs: Number of epochs of the full training.
         optimizer: Function from a model and its number of training steps to an
-            optimiser.
+            optimizer.
         loss, metrics: Other arguments of `compile`, for a model without a loss of its
             own.
     """

@@ -79,7 +79,7 @@ class RunFolder(keras.callbacks.Callback):
 
     Before the first epoch it writes `trained_on.json`: what the batches are, and the
     backend. After each epoch it writes `history.csv` with a row for each epoch, and
-    then `checkpoint.keras` with the state of model and optimiser; after the last one
+    then `checkpoint.keras` with the state of model and optimizer; after the last one
     `model.keras`, which replaces the checkpoint. Each file is written whole or not at
     all, so an interruption at any time loses at most one epoch:
 

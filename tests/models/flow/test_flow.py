@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 
 from tfattn.models import AttentionFlow
-from tfattn.models.flow.networks import TIME_CHANNELS, TimeEmbedding, build_unet
+from tfattn.models.flow.conditioning import TIME_CHANNELS, TimeEmbedding
+from tfattn.models.flow.unet import build_unet
 
 pytestmark = pytest.mark.backend
 SHAPE = (8, 12, 1)
@@ -25,10 +26,10 @@ def scrambled(model, seed=0, deviation=0.2):
     rng = np.random.default_rng(seed)
     weights = [
         rng.normal(scale=deviation, size=w.shape).astype("float32")
-        for w in model.network.get_weights()
+        for w in model.trained_network.get_weights()
     ]
-    model.network.set_weights(weights)
-    model.average.set_weights(weights)
+    model.trained_network.set_weights(weights)
+    model.average_network.set_weights(weights)
     return model
 
 
@@ -74,7 +75,7 @@ def test_the_loss_is_the_error_of_the_velocity_on_the_path(monkeypatch):
     target = ((255 * x + 0.5) / 256 - 0.3) / 0.2
     t = 1 / (1 + np.exp(-numbers))
     on_path = (1 - t)[:, None, None, None] * noise + t[:, None, None, None] * target
-    velocity = to_numpy(model.average([on_path, t]))
+    velocity = to_numpy(model.average_network([on_path, t]))
     error = ((velocity - (target - noise)) ** 2).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(to_numpy(outputs["velocity_error"]), error, rtol=1e-4)
     ends = on_path + (1 - t)[:, None, None, None] * velocity
@@ -82,27 +83,33 @@ def test_the_loss_is_the_error_of_the_velocity_on_the_path(monkeypatch):
     np.testing.assert_allclose(to_numpy(outputs["estimates"]), expected, atol=1e-4)
 
 
-def test_the_average_follows_the_network():
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_average_follows_the_network(policy):
     """By its own recursion, one step late; it generates, the network does not."""
-    model = flow(ema_decay=0.5)
+    model = flow(ema_decay=0.5, dtype=policy)
     model.compile(keras.optimizers.SGD(0.1))
-    expected = [w.astype("float64") for w in model.network.get_weights()]
+    expected = [w.astype("float64") for w in model.trained_network.get_weights()]
     for step in range(4):
-        current = model.network.get_weights()
+        current = model.trained_network.get_weights()
         decay = min(0.5, (1 + step) / (10 + step))
         expected = [c + decay * (a - c) for a, c in zip(expected, current, strict=True)]
         model.train_on_batch(images(seed=step))
-    for found, value in zip(model.average.get_weights(), expected, strict=True):
-        np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-6)
+    pairs = zip(model.average_network.get_weights(), expected, strict=True)
+    for found, value in pairs:  # half precision would round by 4e-3
+        np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-7)
     changed = [
         np.abs(a - b).max()
         for a, b in zip(
-            model.average.get_weights(), model.network.get_weights(), strict=True
+            model.average_network.get_weights(),
+            model.trained_network.get_weights(),
+            strict=True,
         )
     ]
     assert max(changed) > 1e-4
     before = model.generate(2, num_steps=2, seed=0)
-    model.network.set_weights([0 * w for w in model.network.get_weights()])
+    model.trained_network.set_weights(
+        [0 * w for w in model.trained_network.get_weights()]
+    )
     np.testing.assert_array_equal(model.generate(2, num_steps=2, seed=0), before)
 
 
@@ -116,17 +123,17 @@ def test_half_precision_trains_and_generates_in_float32(policy):
     assert float(to_numpy(model.num_averaged)) == 3003
     found = model.generate(2, [0, 1], num_steps=2, seed=0)
     assert found.dtype == "float32" and np.isfinite(found).all()
-    assert {str(w.dtype) for w in model.average.get_weights()} == {"float32"}
-    assert model.network.compute_dtype == policy.removeprefix("mixed_")
+    assert {str(w.dtype) for w in model.average_network.get_weights()} == {"float32"}
+    assert model.trained_network.compute_dtype == policy.removeprefix("mixed_")
 
 
 def test_evaluation_leaves_the_average_alone():
     model = flow()
     model.compile(keras.optimizers.SGD(0.1))
     model.train_on_batch(images())
-    before = model.average.get_weights()
+    before = model.average_network.get_weights()
     model.evaluate(images(), verbose=0)
-    for a, b in zip(model.average.get_weights(), before, strict=True):
+    for a, b in zip(model.average_network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     assert float(to_numpy(model.num_averaged)) == 1
 
@@ -154,7 +161,7 @@ def test_guidance_by_its_formula():
     noise = model.sample_noise(2, seed=0)
     times = np.zeros(2, "float32")
     with_class, without = (
-        to_numpy(model.average([noise, times, labels]))
+        to_numpy(model.average_network([noise, times, labels]))
         for labels in (np.eye(3, dtype="float32")[[1, 2]], np.zeros((2, 3), "float32"))
     )
     for weight in (0.5, 1.0, 3.0):
@@ -190,9 +197,10 @@ def test_trajectory_ends_where_generation_does():
 def test_inversion_and_generation_are_inverse():
     model = scrambled(flow(pixel_deviation=0.02), deviation=0.08)
     noise = 0.1 * model.sample_noise(2, seed=0)
-    x = model.generate_from(noise, num_steps=32, solver="rk4")
+    # The solver's own error falls with the fourth power of the number of steps.
+    x = model.generate_from(noise, num_steps=96, solver="rk4")
     assert x.min() > 0 and x.max() < 1  # nothing was cut
-    back = model.invert(x, num_steps=32, solver="rk4")
+    back = model.invert(x, num_steps=96, solver="rk4")
     np.testing.assert_allclose(back, noise, atol=2e-3)
     moved = np.abs((x - 0.5) / 0.02 - noise)
     assert moved.mean() > 0.01
@@ -202,29 +210,29 @@ def test_likelihood_of_a_flow_that_stands_still():
     """Without a velocity, pixels are Gaussian: nats with every term of the scale."""
     model = flow(pixel_mean=0.4, pixel_deviation=0.3)
     x = images(3)
-    found = model.log_likelihood(x, num_steps=1, num_samples=200, seed=0)
+    found = model.log_likelihood(x, num_steps=1, num_samples=50, seed=0)
     rng = np.random.default_rng(1)
     total = np.zeros(3)
-    for _ in range(200):
+    for _ in range(50):
         z = ((np.rint(255 * x) + rng.random(x.shape)) / 256 - 0.4) / 0.3
         total += (-0.5 * z**2 - 0.5 * np.log(2 * np.pi)).sum(axis=(1, 2, 3))
-    expected = total / 200 - x[0].size * np.log(256 * 0.3)
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    expected = total / 50 - x[0].size * np.log(256 * 0.3)
+    np.testing.assert_allclose(found, expected, rtol=2e-3)
 
 
 def test_hutchinson_is_the_exact_divergence_on_average():
+    """Pairs of the same dequantization: their mean difference is 0."""
     model = scrambled(flow())
     x = images(2)
-    exact = model.log_likelihood(x, num_steps=2, divergence="exact", num_samples=2)
-    samples = np.stack(
-        [
-            model.log_likelihood(x, num_steps=2, num_samples=2, seed=seed)
-            for seed in range(24)
-        ]
+    arguments = [{"num_steps": 1, "seed": seed} for seed in range(12)]
+    estimates, exact = (
+        np.stack([model.log_likelihood(x, divergence=name, **a) for a in arguments])
+        for name in ("hutchinson", "exact")
     )
-    error = samples.std(axis=0) / np.sqrt(len(samples))
-    # The dequantization differs too; both are within five standard errors.
-    assert np.all(np.abs(samples.mean(axis=0) - exact) < 5 * error + 1.0)
+    differences = estimates - exact
+    error = differences.std(axis=0, ddof=1) / np.sqrt(len(differences))
+    assert np.all(error > 0)
+    assert np.all(np.abs(differences.mean(axis=0)) < 4.5 * error)
 
 
 def test_attention_map_of_the_average():
@@ -232,13 +240,13 @@ def test_attention_map_of_the_average():
     maps = model.attention_maps(model.sample_noise(2, seed=0), 0.5, [0, 1])
     assert maps.shape == (2, 2, 3, 2, 3)
     np.testing.assert_allclose(maps.sum(axis=(-2, -1)), 1, rtol=1e-4)
-    with pytest.raises(ValueError, match="Maps exist for attention='self'"):
+    with pytest.raises(ValueError, match=r"in \['self'\] for this.*None"):
         flow(attention=None).attention_maps(np.zeros((1, *SHAPE)), 0.5)
 
 
 def test_modulation_follows_the_normalization():
     """x̂ (1 + s) + b: a change of s scales the normalized features, not the input's."""
-    from tfattn.models.flow.networks import ModulatedNormalization
+    from tfattn.models.flow.conditioning import ModulatedNormalization
 
     layer = ModulatedNormalization(groups=2)
     rng = np.random.default_rng(0)
@@ -261,7 +269,8 @@ def test_network_sees_the_time():
     model = scrambled(flow())
     x = model.sample_noise(2, seed=0)
     one, other = (
-        to_numpy(model.average([x, np.full(2, t, "float32")])) for t in (0.2, 0.21)
+        to_numpy(model.average_network([x, np.full(2, t, "float32")]))
+        for t in (0.2, 0.21)
     )
     assert np.abs(one - other).max() > 1e-4
     assert build_unet((8, 8, 3), None, 8, None, "n").output_shape == (None, 8, 8, 3)
@@ -286,8 +295,13 @@ def test_bad_arguments_of_generate(arguments, message):
 
 def test_bad_interval_and_shapes():
     model = flow(num_classes=3)
-    with pytest.raises(ValueError, match="0 <= first < last <= 1"):
-        model.generate(1, [0], guidance=2.0, guidance_interval=(0.9, 0.1))
+    for interval in ((0.9, 0.1), (0.5,), 0.5, (0.2, 1.5)):
+        for guidance in (1.0, 2.0):
+            with pytest.raises(ValueError, match="0 <= first < last <= 1"):
+                model.generate(1, [0], guidance=guidance, guidance_interval=interval)
+    for t in (-0.1, 1.1, "0.5"):
+        with pytest.raises(ValueError, match=r"Expected `t` in \[0, 1\]"):
+            model.attention_maps(np.zeros((1, *SHAPE)), t, [0])
     with pytest.raises(ValueError, match="Expected noise of shape"):
         model.generate_from(np.zeros((1, 8, 8, 1)), [0])
     with pytest.raises(ValueError, match="divisible by 8"):

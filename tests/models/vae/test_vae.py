@@ -520,7 +520,7 @@ def test_bad_labels():
 def test_bad_control():
     with pytest.raises(ValueError, match="attention='uniform'"):
         small(attention="uniform").generate(1, control=AttentionControl(strength=2.0))
-    with pytest.raises(ValueError, match="attention=None"):
+    with pytest.raises(ValueError, match=r"in \['self', 'module'\] for this.*None"):
         small(attention=None).attention_maps(grey())
     with pytest.raises(ValueError, match=r"\(2, 3\).*\(8, 12\)"):
         small().generate(1, control=AttentionControl(key_mask=np.ones((8, 12), bool)))

@@ -2,13 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfattn import plots
 from tfattn.cli.systems.base import (
-    add_attention,
-    add_mixed_precision,
     attention_of,
     classes_in_turn,
     dtype_of,
@@ -16,7 +15,7 @@ from tfattn.cli.systems.base import (
     num_classes_of,
 )
 from tfattn.cli.systems.sampled import SAMPLE_SEED, SampledSystem
-from tfattn.data import Dataset
+from tfattn.data import Dataset, avatars
 from tfattn.models import AttentionFlow
 from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
@@ -32,38 +31,65 @@ PATH_WORDS = "from noise to images; in each row one image"
 class FlowSystem(SampledSystem[AttentionFlow]):
     """A flow from noise to images, with attention (flow matching)."""
 
+    model_class = AttentionFlow
     recipe = RECIPES[AttentionFlow]
     sampling = f"{NUM_STEPS} steps of Heun's method, no guidance"
-    data = (
-        "mnist",
-        "fashion_mnist",
-        "digits",
-        "avatars",
-        "cifar10",
-        "olivetti",
-    )
     pictures = (
-        ("samples.png", "new images; with classes, a row for each"),
+        *SampledSystem.pictures,
         ("paths.png", PATH_WORDS),
         ("attention.png", MAP_WORDS),
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        add_attention(parser, AttentionFlow)
-        add_mixed_precision(parser)
+        super().add_options(parser)
+        parser.add_argument(
+            "--condition",
+            choices=["class", "text"],
+            default="class",
+            help="what the images are generated from: their class, where the data has "
+            "classes, or a sentence, for avatars (default: class)",
+        )
 
     def build(
-        self, dataset: Dataset, *, seed: int, attention: str, mixed_precision: bool
+        self,
+        dataset: Dataset,
+        *,
+        seed: int,
+        attention: str,
+        condition: str,
+        mixed_precision: bool,
     ) -> AttentionFlow:
+        of_condition: dict[str, Any] = {}
+        if condition == "text":
+            if dataset.name != "avatars":
+                raise ValueError(
+                    "Expected --data avatars for --condition text: no other data has "
+                    f"sentences. Received: {dataset.name}"
+                )
+            texts = avatars.sentences(dataset.y_train)
+            words = [text.replace(",", "").split() for text in texts]
+            of_condition = {
+                "vocabulary": sorted({word for text in words for word in text}),
+                "max_words": max(map(len, words)),
+            }
+        elif has_classes(dataset):
+            of_condition = {"num_classes": num_classes_of(dataset)}
         return AttentionFlow(
             dataset.x_train.shape[1:],
-            num_classes=num_classes_of(dataset) if has_classes(dataset) else None,
             attention=attention_of(attention),
             pixel_mean=float(dataset.x_train.mean()),
             pixel_deviation=float(dataset.x_train.std()),
             seed=seed,
             dtype=dtype_of(mixed_precision),
+            **of_condition,
         )
+
+    def training_arrays(
+        self, dataset: Dataset, model: AttentionFlow
+    ) -> tuple[np.ndarray, ...]:
+        if model.vocabulary is None:
+            return super().training_arrays(dataset, model)
+        return dataset.x_train, avatars.sentences(dataset.y_train)
 
     def epoch_measurements(self, model: AttentionFlow) -> dict[str, float]:
         """γ of the attention layer."""
@@ -74,13 +100,8 @@ class FlowSystem(SampledSystem[AttentionFlow]):
         return f"error of the velocity {logs['velocity_error']:.4f}{''.join(gammas)}"
 
     def draw(self, model: AttentionFlow, dataset: Dataset, run: Path) -> None:
-        title = "sampled from the model"
-        if model.num_classes is not None:
-            title += ", a row for each class"
-        write_figure(
-            run / "samples.png", plots.image_grid(self.sheet(model), title=title)
-        )
-        labels = classes_in_turn(model.num_classes, 4, None)
+        super().draw(model, dataset, run)
+        labels = _conditions(model, 4, SAMPLE_SEED)
         noise = model.sample_noise(4, seed=SAMPLE_SEED)
         states = model.trajectory(noise, labels, num_steps=8)
         times = [f"t = {i / 8:g}" for i in range(9)]
@@ -102,4 +123,20 @@ class FlowSystem(SampledSystem[AttentionFlow]):
     def sample(
         self, model: AttentionFlow, n: int, labels: np.ndarray | None, seed: int
     ) -> np.ndarray:
+        if labels is None:
+            labels = _conditions(model, n, seed)
         return model.generate(n, labels, num_steps=NUM_STEPS, seed=seed)
+
+    def generate(
+        self, model: AttentionFlow, n: int, seed: int, condition: str | None = None
+    ) -> np.ndarray:
+        return self.sample(model, n, _conditions(model, n, seed, condition), seed)
+
+
+def _conditions(model, n, seed, condition=None):
+    """n conditions to generate images from: one for all, or different ones."""
+    if model.vocabulary is None:
+        return classes_in_turn(model.num_classes, n, condition)
+    if condition is None:
+        return avatars.sentences(avatars.draw_attributes(n, seed))
+    return np.full(n, condition)

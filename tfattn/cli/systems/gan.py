@@ -1,14 +1,11 @@
 """The command's GAN."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
 from tfattn import plots
 from tfattn.cli.systems.base import (
-    add_attention,
-    add_mixed_precision,
     attention_of,
     classes_in_turn,
     dtype_of,
@@ -25,7 +22,7 @@ from tfattn.training.runs import write_figure
 # real ones falls more slowly.
 LATENT_DIM = 32
 # Of the images that are judged and shown: slightly shorter latents give more images
-# that are recognised, and slightly fewer kinds.
+# that are recognized, and slightly fewer kinds.
 TEMPERATURE = 0.97
 MAP_WORDS = "where four positions of the generator attend to"
 
@@ -33,24 +30,10 @@ MAP_WORDS = "where four positions of the generator attend to"
 class GANSystem(SampledSystem[SelfAttentionGAN]):
     """A self-attention GAN."""
 
+    model_class = SelfAttentionGAN
     recipe = RECIPES[SelfAttentionGAN]
     sampling = f"temperature {TEMPERATURE}"
-    data = (
-        "mnist",
-        "fashion_mnist",
-        "digits",
-        "avatars",
-        "cifar10",
-        "olivetti",
-    )
-    pictures = (
-        ("samples.png", "new images; with classes, a row for each"),
-        ("attention.png", MAP_WORDS),
-    )
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        add_attention(parser, SelfAttentionGAN)
-        add_mixed_precision(parser)
+    pictures = (*SampledSystem.pictures, ("attention.png", MAP_WORDS))
 
     def build(
         self, dataset: Dataset, *, seed: int, attention: str, mixed_precision: bool
@@ -82,11 +65,7 @@ class GANSystem(SampledSystem[SelfAttentionGAN]):
         )
 
     def draw(self, model: SelfAttentionGAN, dataset: Dataset, run: Path) -> None:
-        title = "sampled from the model"
-        if model.num_classes is not None:
-            title += ", a row for each class"
-        figure = plots.image_grid(self.sheet(model), title=title)
-        write_figure(run / "samples.png", figure)
+        super().draw(model, dataset, run)
         if model.attention != "self":
             return
         labels = classes_in_turn(model.num_classes, 6, None)

@@ -1,6 +1,8 @@
 """What systems share whose images are judged by their features: GAN and flow."""
 
+import argparse
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from tfattn import plots
 from tfattn.cli.systems.base import (
     ModelT,
     System,
+    add_attention,
+    add_mixed_precision,
     avatar_measurements,
     avatars_in_words,
     classes_in_turn,
@@ -19,6 +23,7 @@ from tfattn.data import Dataset
 from tfattn.evaluation import generation_report, metrics
 from tfattn.models import load_pretrained
 from tfattn.models.pretrained import MODELS
+from tfattn.training.runs import write_figure
 
 SAMPLE_SEED = 0
 NUM_REPEATS = 3
@@ -28,11 +33,26 @@ class SampledSystem(System[ModelT]):
     """A model of images, by class or not, that is measured by what it generates.
 
     Attributes:
+        model_class: The class of the model.
         sampling: How images are sampled, in words.
     """
 
+    data = (
+        "mnist",
+        "fashion_mnist",
+        "digits",
+        "avatars",
+        "cifar10",
+        "olivetti",
+    )
+    pictures = (("samples.png", "new images; with classes, a row for each"),)
     takes_labels = True
+    model_class: type[ModelT]
     sampling: str
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        add_attention(parser, self.model_class)
+        add_mixed_precision(parser)
 
     @abstractmethod
     def sample(
@@ -97,6 +117,13 @@ class SampledSystem(System[ModelT]):
                 "generated images as the class that they were generated for."
             )
         return words
+
+    def draw(self, model: ModelT, dataset: Dataset, run: Path) -> None:
+        title = "sampled from the model"
+        if model.num_classes is not None:
+            title += ", a row for each class"
+        figure = plots.image_grid(self.sheet(model), title=title)
+        write_figure(run / "samples.png", figure)
 
     def generate(
         self, model: ModelT, n: int, seed: int, condition: str | None = None

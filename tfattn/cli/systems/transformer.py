@@ -33,7 +33,7 @@ from tfattn.training.runs import write_figure
 
 NUM_TRAINING_PAIRS = 30_000
 NUM_TEST_PAIRS = 2_000
-# The first was trained on black and white images, the second on grey ones.
+# The first was trained on black and white images, the second on gray ones.
 JUDGES = ("classifier_binarized_mnist", "classifier_mnist")
 SAMPLE_SEED = 0
 # Of gray and colors: a token is a patch of four pixels, with 8⁴ = 4096 values.
@@ -142,7 +142,7 @@ class TransformerSystem(System[ImageTransformer]):
     def evaluate(
         self, model: ImageTransformer, dataset: Dataset, **options: Any
     ) -> dict[str, Any]:
-        """The same, and with texts whether classifiers recognise what they ask for."""
+        """The same, and with texts whether classifiers recognize what they ask for."""
         found = self.measure(model, dataset)
         if model.condition != "text" or dataset.name != "mnist":
             return found

@@ -21,7 +21,7 @@ from tfattn.densities import (
     gaussian_log_density,
     gaussian_sample,
 )
-from tfattn.models.attention import attention_map, gammas
+from tfattn.models.attention import attention_map, check_has_map, gammas
 from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.completion.adversarial import AdversarialCompletion, composite
@@ -37,7 +37,7 @@ from tfattn.models.gan.networks import build_discriminator
 from tfattn.models.importance_weighting import bounds
 from tfattn.models.replicas import drawn
 
-# Of a pixel's logistic distribution. The least is about half a grey level; at the most
+# Of a pixel's logistic distribution. The least is about half a gray level; at the most
 # black and white, with all beyond them, have a probability of about one half.
 LEAST_LOG_SCALE = -6.0
 MOST_LOG_SCALE = 5.0
@@ -56,12 +56,12 @@ class CompletionVAE(AdversarialCompletion):
     2. posterior: q(z|x, m), a Gaussian by a network like the prior's, which sees the
        hidden pixels too and is there for training alone
     3. decoder: from z and the features of v, with attention at (h/4, w/4), mean and
-       scale of each pixel's logistic distribution, rounded to `levels` grey levels
+       scale of each pixel's logistic distribution, rounded to `levels` gray levels
     4. evidence lower bound on log p(hidden pixels | v, m) =
        Σ_hidden log p(x_i|z, v, m) + log p(z|v, m) − log q(z|x, m), in nats per image
 
-    Training maximises the bound. `fit(x)` samples masks anew in each step: half of an
-    image, its centre, a rectangle or strokes, see `tfattn.data.masks`.
+    Training maximizes the bound. `fit(x)` samples masks anew in each step: half of an
+    image, its center, a rectangle or strokes, see `tfattn.data.masks`.
     `fit(x, visible)` takes your own masks. With `adversarial=True`, a discriminator
     learns to tell completions, sampled from the prior, from images, and the bound's
     loss gets a term for deceiving it; this training runs on TensorFlow and JAX. Metrics
@@ -77,9 +77,9 @@ class CompletionVAE(AdversarialCompletion):
         attention: `"self"` (`SelfAttention2D`), or a control: `"residual"` and
             `"uniform"`, of the same number of parameters, and `None`.
         adversarial: Whether a discriminator takes part in the training.
-        levels: Grey levels of a pixel. With 2, pixels are black or white, and grey
+        levels: Gray levels of a pixel. With 2, pixels are black or white, and gray
             ones in [0, 1] are drawn anew in each training step (dynamic
-            binarisation).
+            binarization).
         width: Channels at (h/2, w/2), at least 8 and even; twice as many at
             (h/4, w/4).
         gate: Whether an `AttentionGate` weighs the decoder's places at (h/2, w/2),
@@ -135,9 +135,7 @@ class CompletionVAE(AdversarialCompletion):
             )
         latent_dim = check_integer("latent_dim", latent_dim, least=1)
         levels = check_integer("levels", levels, least=2)
-        width = check_integer("width", width, least=8)
-        if width % 2:
-            raise ValueError(f"Expected `width` to be even. Received: width={width}")
+        width = check_integer("width", width, least=8, divisor=2)
         check_choice("attention", attention, self.ATTENTIONS)
         if adversarial and any(size % 4 for size in self.image_shape[:2]):
             raise ValueError(
@@ -146,7 +144,7 @@ class CompletionVAE(AdversarialCompletion):
             )
         check_share("dropout", dropout)
         check_above_0("adversarial_weight", adversarial_weight)
-        # Half precision would round the grey levels.
+        # Half precision would round the gray levels.
         self.autocast = False
         self.latent_dim = latent_dim
         self.levels = levels
@@ -217,7 +215,7 @@ class CompletionVAE(AdversarialCompletion):
         return ops.sigmoid(logits), ops.minimum(log_scales, MOST_LOG_SCALE)
 
     def _expected(self, pixels):
-        """The mean grey level of each pixel, in [0, 1]."""
+        """The mean gray level of each pixel, in [0, 1]."""
         means, log_scales = pixels
         if self.levels == 2:
             # All of the distribution above one half is white.
@@ -390,11 +388,7 @@ class CompletionVAE(AdversarialCompletion):
         Raises:
             ValueError: If the model's attention is not `"self"`.
         """
-        if self.attention != "self":
-            raise ValueError(
-                "Maps exist for attention='self'. Received: a model with "
-                f"attention={self.attention!r}"
-            )
+        check_has_map(self.attention, ["self"])
         images, visible = self._checked_pair(images, visible)
         mean, _, *features = self._encode_visible(images, visible)
         return attention_map(self.decoder, "decoder_attention", [mean, *features])
@@ -458,7 +452,7 @@ class CompletionVAE(AdversarialCompletion):
     ) -> np.ndarray:
         """Importance-weighted bound on log p(hidden | visible), otherwise as `elbo`.
 
-        It rises with `num_samples` towards the log-likelihood, see
+        It rises with `num_samples` toward the log-likelihood, see
         `AttentionVAE.log_likelihood_bound`.
         """
         return self._bounds(images, visible, num_samples, seed, batch_size)[1]

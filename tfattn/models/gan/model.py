@@ -16,7 +16,8 @@ from tfattn._checks import (
 )
 from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel, loss_cotangent
-from tfattn.models.attention import attention_map, gammas
+from tfattn.models.attention import attention_map, check_has_map, gammas
+from tfattn.models.averaging import averaged_copy, move_average
 from tfattn.models.exporting import tensor_input
 from tfattn.models.gan.networks import (
     build_discriminator,
@@ -34,10 +35,10 @@ class SelfAttentionGAN(AdversarialModel):
     With x an image, z a standard normal latent vector and y an optional class:
 
     1. generator: G(z, y), residual blocks from a coarse grid to (h, w) with batch
-       normalisation; the grid is (h/4, w/4), or of sizes that are divisible and leave 7
+       normalization; the grid is (h/4, w/4), or of sizes that are divisible and leave 7
        pixels (h/8, w/8) or (h/16, w/16); attention is at (h/2, w/2), or one or two
        sizes below where that has more than 32 pixels; a class enters beside z and in
-       each normalisation
+       each normalization
     2. discriminator: D(x, y) = w·f(x) + e(y)·f(x), f from residual blocks, summed over
        the places, the second term only with classes
     3. discriminator's loss: mean max(0, 1 − D(x, y)) + mean max(0, 1 + D(G(z, y), y))
@@ -116,20 +117,16 @@ class SelfAttentionGAN(AdversarialModel):
             )
         # It draws the images that are kept and measured: never in half precision.
         with self._settings(self.variable_dtype):
-            self.generator_average = build_generator(
-                *of_generator, name="generator_average"
-            )
-        self.generator_average.set_weights(self.generator.get_weights())
-        self.generator_average.trainable = False
+            average = build_generator(*of_generator, name="generator_average")
+        self.generator_average = averaged_copy(self.generator, average)
         self.trackers = [
             keras.metrics.Mean(name=f"{name}_loss")
             for name in ("discriminator", "generator")
         ]
         self.built = True
 
-    def _parts(self):
-        never_trained = {*map(id, self.generator_average._flatten_layers())}
-        return [part for part in super()._parts() if id(part) not in never_trained]
+    def _averages(self):
+        return [self.generator_average]
 
     # --- training -------------------------------------------------------------
 
@@ -177,7 +174,12 @@ class SelfAttentionGAN(AdversarialModel):
             self.discriminator_step(x, generated, condition),
             self._generator_step(generated, generator_gradients, condition),
         ]
-        self._average_step()
+        move_average(
+            self.generator_average,
+            self.generator,
+            self.ema_decay,
+            self.optimizer.iterations,
+        )
         for tracker, loss in zip(self.trackers, losses, strict=True):
             tracker.update_state(loss)
         self.compute_metrics(inputs, None, {"images": x, "generated": generated})
@@ -198,14 +200,6 @@ class SelfAttentionGAN(AdversarialModel):
         found, _ = generator_gradients(d_generated)
         self.apply_gradients(optimizer, found, self.generator_variables())
         return loss
-
-    def _average_step(self):
-        step = ops.cast(self.optimizer.iterations, "float32")
-        decay = ops.minimum(self.ema_decay, (1 + step) / (10 + step))
-        for average, current in zip(
-            self.generator_average.weights, self.generator.weights, strict=True
-        ):
-            average.assign(current + decay * (average - current))
 
     def _compared(self, outputs):
         return outputs["images"], outputs["generated"]
@@ -282,11 +276,7 @@ class SelfAttentionGAN(AdversarialModel):
         Raises:
             ValueError: If the model has no map.
         """
-        if self.attention not in ("self", "gate"):
-            raise ValueError(
-                "Maps exist for attention in ['self', 'gate']. Received: a model with "
-                f"attention={self.attention!r}"
-            )
+        check_has_map(self.attention, ["self", "gate"])
         inputs = self._generator_inputs(latents, condition)
         return attention_map(self.generator_average, "attention", inputs)
 
@@ -305,11 +295,7 @@ class SelfAttentionGAN(AdversarialModel):
         Raises:
             ValueError: If the model's attention is not `"self"`.
         """
-        if self.attention != "self":
-            raise ValueError(
-                "The discriminator has a map with attention='self'. Received: a model "
-                f"with attention={self.attention!r}"
-            )
+        check_has_map(self.attention, ["self"])
         x = checked_images(x, self.image_shape)
         encoded = self._condition(condition, len(x))
         inputs = [ops.convert_to_tensor(x), *encoded]
@@ -320,7 +306,7 @@ class SelfAttentionGAN(AdversarialModel):
         return gammas({self.generator: "attention", self.discriminator: "attention"})
 
     def largest_singular_values(self) -> dict[str, float]:
-        """σ of each kernel before its normalisation, by network/layer, exact."""
+        """σ of each kernel before its normalization, by network/layer, exact."""
         return {
             f"{network.name}/{layer.name}": float(
                 np.linalg.norm(

@@ -82,7 +82,7 @@ def build_generator(
         return layers.BatchNormalization(synchronized=synchronized)(x)
 
     def upsampling_block(x, filters):
-        # No biases: each would be taken off again by a normalisation.
+        # No biases: each would be taken off again by a normalization.
         y = layers.UpSampling2D()(layers.ReLU()(normalise(x)))
         y = conv(filters, 3, padding="same", use_bias=False)(y)
         y = layers.ReLU()(normalise(y))
@@ -93,7 +93,7 @@ def build_generator(
 
     x = latents
     if classes:
-        # The normalisations give a class no place in the image; this does.
+        # The normalizations give a class no place in the image; this does.
         x = layers.Concatenate()([x, layers.Rescaling(CLASS_SCALE)(*classes)])
     start = (h >> depth, w >> depth, OF_GENERATOR[depth] * width)
     x = dense(math.prod(start))(x)

@@ -9,15 +9,15 @@ from keras import layers, ops
 from tfattn._checks import check_integer
 from tfattn._typing import Tensor
 from tfattn.layers import PositionalEncoding, TransformerDecoderLayer
+from tfattn.models.text_encoder import TextEncoder
 from tfattn.models.transformer.sampling import draw_tokens
-from tfattn.models.transformer.text_encoder import TextEncoder
 from tfattn.models.transformer.tokens import ImageTokens
 
 
 class TokenDecoder(layers.Layer):
     """Decoder layers over a sequence of tokens, to the logits of each token.
 
-    The vector at a place is the sum of embeddings of its neighbours that come before
+    The vector at a place is the sum of embeddings of its neighbors that come before
     it, as a causal convolution would make it, of its position and of the class, if
     there are classes. Each decoder layer attends to the places up to its own, and to
     the words of a text, if there is one.
@@ -63,7 +63,7 @@ class TokenDecoder(layers.Layer):
             layers.Embedding(num_classes, width) if num_classes else None
         )
         self.text_encoder = text_encoder
-        # For each kind of neighbour a table, in which the last number stands for none.
+        # For each kind of neighbor a table, in which the last number stands for none.
         num_neighbours = tokens.neighbours.shape[1]
         self.token_embedding = layers.Embedding(
             num_neighbours * (tokens.num_values + 1), width

@@ -20,9 +20,9 @@ from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.generative import GenerativeModel
+from tfattn.models.text_encoder import TextEncoder
 from tfattn.models.transformer.decoder import TokenDecoder
 from tfattn.models.transformer.sampling import batches
-from tfattn.models.transformer.text_encoder import TextEncoder
 from tfattn.models.transformer.tokens import ImageTokens
 
 CONDITIONS = (None, "class", "text")
@@ -42,12 +42,12 @@ class ImageTransformer(GenerativeModel):
 
     After `compile(optimizer)`, training is `fit(x)`, or `fit(x, condition)`, with x in
     [0, 1]. The loss is the mean of −log p(x|y), in nats per image. With two levels,
-    grey pixels are probabilities, from which binary images are sampled anew in each
+    gray pixels are probabilities, from which binary images are sampled anew in each
     step; with more levels, each pixel is rounded to the nearest one. Metrics of
     `compile` compare these images with each pixel's mean, given the tokens before it.
 
     Source: Parmar et al., *Image Transformer*, arXiv:1802.05751, section 3; Vaswani et
-    al., arXiv:1706.03762, section 3, normalised before as in `TransformerDecoderLayer`.
+    al., arXiv:1706.03762, section 3, normalized before as in `TransformerDecoderLayer`.
 
     Args:
         image_shape: (h, w, c).
@@ -299,7 +299,7 @@ class ImageTransformer(GenerativeModel):
         Returns:
             Two NumPy arrays, tokens in the model's order. Self-attention (n, layers,
             heads, tokens, tokens): row j belongs to the prediction of token j, column
-            i to the place where token i is predicted and its neighbours are read.
+            i to the place where token i is predicted and its neighbors are read.
             Cross-attention (n, layers, heads, tokens, words), or `None` without a text.
         """
         levels = self._checked_levels(x)
@@ -335,21 +335,11 @@ class ImageTransformer(GenerativeModel):
         text_encoder = self.network.text_encoder
         if text_encoder is None:
             return super()._checked_condition(condition, n)
-        is_list = hasattr(condition, "__len__") and not isinstance(condition, str)
-        if not is_list or len(condition) != n:
-            raise ValueError(
-                f"Expected {n} texts as the condition. Received: {condition!r:.60}"
-            )
-        return text_encoder.tokenize(condition)
+        return text_encoder.checked_words(condition, n)
 
     def _converted_in_graph(self, y):
         text_encoder = self.network.text_encoder
-        if text_encoder is None:
-            return y
-        import tensorflow as tf
-
-        words = tf.numpy_function(text_encoder.tokenize, [y], tf.int32)
-        return tf.ensure_shape(words, (None, self.max_words))
+        return y if text_encoder is None else text_encoder.words_in_graph(y)
 
     def _encoded(self, condition):
         """Classes and words stay numbers: the network has a vector for each."""

@@ -16,7 +16,7 @@ from tfattn._checks import (
 from tfattn._typing import Tensor
 from tfattn.densities import gaussian_log_density, gaussian_sample
 from tfattn.layers import CouplingFlow
-from tfattn.models.attention import attention_layer
+from tfattn.models.attention import attention_layer, check_has_map
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.generative import GenerativeModel
@@ -44,14 +44,14 @@ class AttentionVAE(GenerativeModel):
     2. z = mean + exp(log_variance / 2) ⊙ ε, with ε standard normal
     3. decoder: p(x|z), from residual blocks at (h/4, w/4) and (h/2, w/2) and attention
        at the latter, its keys pooled 2×2; for each pixel Bernoulli(sigmoid(logit)) with
-       two levels, otherwise a mixture of discretised logistic distributions
+       two levels, otherwise a mixture of discretized logistic distributions
     4. prior: p(z), a `CouplingFlow`; the standard normal with `num_flow_layers=0`
     5. evidence lower bound = log p(x|z) + log p(z) − log q(z|x) ≤ log p(x), summed
        over pixels and latents, in nats per image
 
-    Training maximises the bound: `fit(x)`, or with classes `fit(x, labels)`. With two
+    Training maximizes the bound: `fit(x)`, or with classes `fit(x, labels)`. With two
     levels, gray ones in [0, 1] are probabilities, from which binary images are sampled
-    anew in each step (dynamic binarisation); binary images stay as they are. With more
+    anew in each step (dynamic binarization); binary images stay as they are. With more
     levels, pixels are rounded to them. Metrics of `compile` compare these images with
     the mean of each pixel.
 
@@ -66,7 +66,8 @@ class AttentionVAE(GenerativeModel):
             positions), or a control: `"residual"` and `"uniform"`, of the same
             number of parameters as `"self"`, and `None`.
         num_classes: Number of classes, or `None` for no class condition.
-        width: Channels at (h/2, w/2); twice as many at (h/4, w/4). At least 8.
+        width: Channels at (h/2, w/2); twice as many at (h/4, w/4). At least 8
+            and divisible by 4.
         num_flow_layers: Coupling layers of the prior.
         levels: Levels of a pixel's channel, at least 2: 2 for black and white, 256 for
             photographs and colors. `None` chooses 2 for one channel, otherwise 256.
@@ -109,11 +110,7 @@ class AttentionVAE(GenerativeModel):
     ) -> None:
         super().__init__(image_shape, num_classes, seed, divisor=4, **kwargs)
         latent_dim = check_integer("latent_dim", latent_dim, least=2)
-        width = check_integer("width", width, least=8)
-        if width % 4:
-            raise ValueError(
-                f"Expected `width` to be divisible by 4. Received: width={width}"
-            )
+        width = check_integer("width", width, least=8, divisor=4)
         check_choice("attention", attention, self.ATTENTIONS)
         if entropy_weight and attention != "self":
             raise ValueError(
@@ -371,11 +368,7 @@ class AttentionVAE(GenerativeModel):
         Raises:
             ValueError: If the model has no map.
         """
-        if self.attention not in CONTROLLABLE:
-            raise ValueError(
-                f"Maps exist for attention in {CONTROLLABLE}. Received: a model with "
-                f"attention={self.attention!r}"
-            )
+        check_has_map(self.attention, CONTROLLABLE)
         mean, _ = self.encode(x, condition)
         encoded = self._condition(condition, mean.shape[0])
         features = self.decoder_features([mean, *encoded])
@@ -425,7 +418,7 @@ class AttentionVAE(GenerativeModel):
 
             L_K = log (1/K) Σ_k p(x|z_k) p(z_k) / q(z_k|x),   z_k drawn from q(z|x)
 
-        L_1 is the evidence lower bound; L_K rises with K towards log p(x). Memory
+        L_1 is the evidence lower bound; L_K rises with K toward log p(x). Memory
         does not grow with K: the sum is kept as a running log-sum-exp. Arguments,
         result and errors are those of `elbo`, with K = `num_samples`.
         """

@@ -2,7 +2,7 @@ import checks
 import numpy as np
 import pytest
 
-from tfattn.models.transformer.text_encoder import TextEncoder
+from tfattn.models.text_encoder import TextEncoder
 
 WORDS = ("four", "two", "seven")
 
@@ -44,7 +44,15 @@ def test_order_counts_and_padding_does_not():
     assert np.abs(again[:, 2] - vectors[:, 2]).max() > 1e-2
 
 
-@pytest.mark.parametrize("vocabulary", [(), ("two", "two")])
+def test_the_vocabulary_is_read_as_texts_are():
+    layer = TextEncoder(("Top-Hat", "red"), max_words=2, width=8, num_heads=2)
+    assert layer.tokenize(["RED top-hat", "tophat"]).tolist() == [[3, 2], [2, 0]]
+
+
+@pytest.mark.parametrize(
+    "vocabulary",
+    [(), ("two", "two"), ("two", "Two!"), ("top hat",), ("", "top hat", "red")],
+)
 def test_bad_vocabulary(vocabulary):
     with pytest.raises(ValueError, match="vocabulary of different words"):
         TextEncoder(vocabulary, 2, 8, 2)

@@ -1,9 +1,10 @@
-"""Words to the vectors that a decoder attends to."""
+"""Texts to the vectors that a network of images attends to."""
 
-import functools
+import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import layers, ops
 
@@ -12,11 +13,12 @@ from tfattn._typing import Tensor
 from tfattn.layers import PositionalEncoding, TransformerEncoderLayer
 
 
+@keras.saving.register_keras_serializable(package="tfattn")
 class TextEncoder(layers.Layer):
     """Vectors of words and of their positions, through two encoder layers.
 
     Args:
-        vocabulary: The words that a text may hold.
+        vocabulary: The words that a text may hold. Case and punctuation are ignored.
         max_words: Largest number of words in a text.
         width: Channels of a word's vector.
         num_heads: Number of heads of the encoder layers.
@@ -30,7 +32,8 @@ class TextEncoder(layers.Layer):
         Tensor (n, max_words, width), and its mask (n, max_words), `False` for no word.
 
     Raises:
-        ValueError: For an empty vocabulary or one with equal words, or sizes below 1.
+        ValueError: For an empty vocabulary, one with equal words or with entries that
+            are no single word, or sizes below 1.
     """
 
     def __init__(
@@ -44,7 +47,8 @@ class TextEncoder(layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         max_words = check_integer("max_words", max_words, least=1)
-        if not vocabulary or len(set(vocabulary)) != len(vocabulary):
+        words = [tuple(_words_of(entry)) for entry in vocabulary]
+        if not words or len({w for w in words if len(w) == 1}) != len(words):
             raise ValueError(
                 "Expected a vocabulary of different words. "
                 f"Received: vocabulary={vocabulary!r}"
@@ -55,7 +59,7 @@ class TextEncoder(layers.Layer):
         self.num_heads = num_heads
         self.dropout = dropout
         policy = {"dtype": self.dtype_policy}
-        # Number 0 is no word, number 1 no word of the vocabulary.
+        # Number 0 is no word, and number 1 is not used.
         self.embedding = layers.Embedding(len(vocabulary) + 2, width, **policy)
         self.positions = PositionalEncoding(**policy)
         self.encoder_layers = [
@@ -88,20 +92,54 @@ class TextEncoder(layers.Layer):
             ValueError: For a text without words, with too many, or with one that is
                 not in the vocabulary.
         """
+        numbers = {
+            word: number
+            for number, entry in enumerate(self.vocabulary, start=2)
+            for word in _words_of(entry)
+        }
         # TensorFlow's strings are bytes.
         texts = [t.decode() if isinstance(t, bytes) else str(t) for t in texts]
-        words = ops.convert_to_numpy(_splitting(self.vocabulary)(texts)).astype("int32")
-        for text, numbers in zip(texts, words, strict=True):
-            if not 1 <= np.sum(numbers != 0) <= self.max_words or np.any(numbers == 1):
+        found = np.zeros((len(texts), self.max_words), "int32")
+        for row, text in zip(found, texts, strict=True):
+            words = _words_of(text)
+            if not 1 <= len(words) <= self.max_words or not {*words} <= {*numbers}:
                 raise ValueError(
                     f"Expected texts of 1 to {self.max_words} words of "
                     f"{list(self.vocabulary)}. Received: {text!r}"
                 )
-        words = words[:, : self.max_words]
-        return np.pad(words, ((0, 0), (0, self.max_words - words.shape[1])))
+            row[: len(words)] = [numbers[word] for word in words]
+        return found
+
+    def checked_words(self, texts: Any, n: int) -> np.ndarray:
+        """`tokenize`; ValueError unless these are n texts."""
+        is_list = hasattr(texts, "__len__") and not isinstance(texts, str)
+        if not is_list or len(texts) != n:
+            raise ValueError(
+                f"Expected {n} texts as the condition. Received: {texts!r:.60}"
+            )
+        return self.tokenize(texts)
+
+    def words_in_graph(self, texts: Tensor) -> Tensor:
+        """`tokenize` for a batch of a `tf.data.Dataset`."""
+        import tensorflow as tf
+
+        words = tf.numpy_function(self.tokenize, [texts], tf.int32)
+        return tf.ensure_shape(words, (None, self.max_words))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary": self.vocabulary,
+            "max_words": self.max_words,
+            "width": self.width,
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+        }
 
 
-@functools.lru_cache
-def _splitting(vocabulary):
-    """The layer that makes numbers of texts, which takes long to build."""
-    return layers.TextVectorization(vocabulary=list(vocabulary))
+def _words_of(text):
+    """The words of a text, in lower case and without punctuation."""
+    return text.lower().translate(_WITHOUT_PUNCTUATION).split()
+
+
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
