@@ -17,7 +17,6 @@ COURSE = {
     "05_self_attention_gan": "a conditional GAN, and how real its images are",
     "06_image_transformer": "exact likelihoods, fast sampling, words to digits",
     "07_face_completion": "inpainting of faces, and what attention changes",
-    "08_flow_matching": "noise to digits: velocities, few steps, likelihood",
 }
 
 
