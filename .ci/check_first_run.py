@@ -32,5 +32,5 @@ logits = load_pretrained("classifier_mnist").predict(
 )
 probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 legible = np.mean(probabilities.max(axis=1) > 0.9)
-print(f"{legible:.0%} of 100 samples are recognised with a probability over 90 %")
+print(f"{legible:.0%} of 100 samples are recognized with a probability over 90 %")
 assert legible >= LEAST_LEGIBLE

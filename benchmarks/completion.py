@@ -116,7 +116,7 @@ def margin(found, measure, people):
 
 
 def digits(run):
-    """Lower halves of statically binarised digits, the image Transformer's too."""
+    """Lower halves of statically binarized digits, the image Transformer's too."""
     dataset = data.load("binarized_mnist")
     model, result = load_run(run)
     x = completion.test_images(dataset, model)
@@ -131,7 +131,7 @@ def digits(run):
     return {
         "protocol": f"{len(x)} test images, a seeded subset, lower half hidden; "
         f"baselines fitted to {len(few)} training images; the Transformer was trained "
-        "on dynamically binarised images",
+        "on dynamically binarized images",
         "epochs": result["epochs"],
         "training_seconds": result["training_seconds"],
         "rows": summary(found),

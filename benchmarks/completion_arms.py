@@ -1,12 +1,12 @@
 """Attention in the completion VAE against its controls, by paired trainings.
 
 python benchmarks/completion_arms.py train FOLDER --seeds 0 1 2 3 4 5 --epochs 15
-python benchmarks/completion_arms.py summarise FOLDER
+python benchmarks/completion_arms.py summarize FOLDER
 
 With the same seed all arms see the same faces, masks and changes. Their initial weights
 come from the same seed, too, but are not the same where an attention layer has taken
 numbers before. `train` writes a file for each arm and seed and leaves out what is
-there; on a GPU `--processes 12` trains as many at once. `summarise` writes
+there; on a GPU `--processes 12` trains as many at once. `summarize` writes
 `results/completion_arms.json`.
 """
 
@@ -95,7 +95,7 @@ def train_one(arguments):
     )
 
 
-def summarise(arguments):
+def summarize(arguments):
     """Means over faces and seeds, and differences to the arm without attention."""
     import numpy as np
 
@@ -179,7 +179,7 @@ if __name__ == "__main__":
     for name, action in (
         ("train", train),
         ("one", train_one),
-        ("summarise", summarise),
+        ("summarize", summarize),
     ):
         command = commands.add_parser(name)
         command.add_argument("folder", type=Path)
@@ -190,7 +190,7 @@ if __name__ == "__main__":
         if name == "one":
             command.add_argument("--arm", choices=ARMS)
             command.add_argument("--seed", type=int)
-        if name != "summarise":
+        if name != "summarize":
             command.add_argument("--epochs", type=int, default=15)
     arguments = parser.parse_args()
     arguments.action(arguments)

@@ -81,7 +81,7 @@ def main():
     result = {
         "protocol": (
             f"{ROUNDS} rounds of both steps in turn in one process, graph mode, "
-            f"batches of {BATCH_SIZE} conditional 28×28 images; ratio of neighbouring "
+            f"batches of {BATCH_SIZE} conditional 28×28 images; ratio of neighboring "
             f"steps, median and quartiles; sampling: one call for {NUM_SAMPLES} images"
         ),
         "machine": f"{os.cpu_count()} CPU cores",

@@ -36,7 +36,7 @@ UNITS = {
     "rotation": "degrees",
     "occlusion": "side of a black square, pixels",
 }
-MEASURES = ("frechet_distance", "kernel_distance", "precision", "recall", "recognised")
+MEASURES = ("frechet_distance", "kernel_distance", "precision", "recall", "recognized")
 
 
 def corrupt(x, family, level):

@@ -15,7 +15,7 @@ from tfattn.models.pretrained import WEIGHTS
 
 def main(run, name):
     model = keras.saving.load_model(Path(run) / "model.keras")
-    # Built anew without its optimiser, whose moments would triple the file.
+    # Built anew without its optimizer, whose moments would triple the file.
     bare = type(model).from_config(model.get_config())
     bare.set_weights(model.get_weights())
     weights = WEIGHTS / f"{name}.weights.h5"

@@ -113,7 +113,7 @@ def main():
         "protocol": (
             f"steps of {BATCH_SIZE} binary images of 28×28 (196 tokens, "
             f"{model.num_layers} layers, width {model.width}), float32, graph mode; "
-            f"{ROUNDS} steps of each in turn, ratio of neighbours, median and "
+            f"{ROUNDS} steps of each in turn, ratio of neighbors, median and "
             f"quartiles; memory: peak of a process of its own over {MEMORY_STEPS} "
             "steps, beyond what it needed before them"
         ),

@@ -98,7 +98,7 @@ def main():
     result = {
         "protocol": (
             f"{REPEATS} alternating blocks of {BATCHES} batches of {BATCH_SIZE} images "
-            f"of {dataset.name}, graph mode, medians; ratio of neighbouring blocks"
+            f"of {dataset.name}, graph mode, medians; ratio of neighboring blocks"
         ),
         "machine": f"{os.cpu_count()} CPU cores",
         "versions": {

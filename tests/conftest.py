@@ -14,7 +14,7 @@ ON_REQUEST = ("network", "peer", "ci")
 # Read by the kernels that run the notebooks, which see no fixtures.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
-# XLA's programs run once or twice here: optimising them takes longer than they do.
+# XLA's programs run once or twice here: optimizing them takes longer than they do.
 flags = [
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",

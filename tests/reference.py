@@ -18,7 +18,7 @@ def _array(variable):
 
 
 def projection_weights(layer):
-    """Kernels, normalised if the layer does so, and biases of an attention layer.
+    """Kernels, normalized if the layer does so, and biases of an attention layer.
 
     Float64 arrays by name, `query_kernel`, `query_bias` and so on.
     """
@@ -44,7 +44,7 @@ def projection_weights(layer):
 
 
 def layer_weights(layer):
-    """The weights of a SelfAttention2D as float64 arrays, kernels normalised."""
+    """The weights of a SelfAttention2D as float64 arrays, kernels normalized."""
     return {
         **projection_weights(layer),
         "gamma": float(_array(layer.gamma).reshape(())),

@@ -4,8 +4,8 @@ import pytest
 from keras import ops
 
 from tfattn.densities import (
-    discretised_logistic_log_density,
-    discretised_logistic_mixture_log_density,
+    discretized_logistic_log_density,
+    discretized_logistic_mixture_log_density,
 )
 
 
@@ -15,7 +15,7 @@ from tfattn.densities import (
 def test_levels_sum_to_one_and_equal_differences(levels, mean, log_scale):
     x = np.arange(levels) / (levels - 1)
     found = checks.numpy_of(
-        discretised_logistic_log_density(
+        discretized_logistic_log_density(
             ops.array(x, "float32"), mean, ops.array(log_scale), levels
         )
     )
@@ -32,7 +32,7 @@ def test_far_from_the_mean_it_is_finite_and_has_a_gradient():
     """A difference of distribution functions would be 0 there, its log infinite."""
 
     def total(mean):
-        return ops.sum(discretised_logistic_log_density(x, mean, -6.0))
+        return ops.sum(discretized_logistic_log_density(x, mean, -6.0))
 
     x = ops.array([[0.1, 0.5, 0.9]])
     mean = ops.array([[0.9, 0.1, 0.1]])
@@ -53,7 +53,7 @@ def mixture(k, c, seed=0):
 def mixture_log_density(x, *parameters, levels):
     x, *parameters = (ops.array(a, "float32") for a in (x, *parameters))
     return checks.numpy_of(
-        discretised_logistic_mixture_log_density(x, *parameters, levels=levels)
+        discretized_logistic_mixture_log_density(x, *parameters, levels=levels)
     )
 
 
@@ -90,7 +90,7 @@ def test_a_mixture_equals_loops():
 def test_a_mixture_far_from_all_its_means_has_a_gradient():
     def total(means):
         return ops.sum(
-            discretised_logistic_mixture_log_density(
+            discretized_logistic_mixture_log_density(
                 ops.array([[0.0, 1.0]]),
                 ops.zeros((1, 2)),
                 means,

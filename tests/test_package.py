@@ -107,7 +107,7 @@ def test_weights_stay_small():
     assert all(f.stat().st_size < 8e6 for f in files)
 
 
-def test_licences_of_code_and_data_are_declared():
+def test_licenses_of_code_and_data_are_declared():
     about = importlib.metadata.metadata("tfattn")
     assert about["License-Expression"] == "Apache-2.0 AND CC-BY-SA-3.0"
     of_mnist = "tfattn/data/LICENSE-MNIST.txt"

@@ -158,9 +158,9 @@ def test_shipped_transformer_writes_the_digits_of_held_out_texts():
     )
     pairs = np.repeat(number_words.HELD_OUT_PAIRS, 5, axis=0)
     images = model.generate(len(pairs), number_words.names_of(pairs), seed=3)
-    right = number_words.recognised(classifier, images, pairs)
+    right = number_words.recognized(classifier, images, pairs)
     results = pretrained_results("transformer_words")
-    published = results["recognised_generated_by_classifier_binarized_mnist"]
+    published = results["recognized_generated_by_classifier_binarized_mnist"]
     assert published["value"] >= 0.95
     margin = 2.6 * np.sqrt(published["value"] * (1 - published["value"]) / len(pairs))
     assert np.mean(right) >= published["value"] - margin
@@ -168,15 +168,15 @@ def test_shipped_transformer_writes_the_digits_of_held_out_texts():
 
 @pytest.mark.ci
 def test_written_digits_are_judged(monkeypatch):
-    """Real pairs of digits are recognised, those of an untrained model are not."""
+    """Real pairs of digits are recognized, those of an untrained model are not."""
     dataset = real("mnist")
     monkeypatch.setattr(transformer, "NUM_TEST_PAIRS", 100)
     system = transformer.TransformerSystem()
     model = system.build(dataset, seed=0, condition="text", mixed_precision=False)
     found = system.evaluate(model, dataset)
     for judge in transformer.JUDGES:
-        assert found[f"recognised_real_by_{judge}"]["value"] > 0.9
-        assert found[f"recognised_generated_by_{judge}"]["value"] < 0.1
+        assert found[f"recognized_real_by_{judge}"]["value"] > 0.9
+        assert found[f"recognized_generated_by_{judge}"]["value"] < 0.1
 
 
 def check_accuracy(classifier, name, x, labels, least):
@@ -211,11 +211,11 @@ def test_shipped_gan_and_its_judge_reach_their_published_numbers(name, accuracy)
     distance = metrics.frechet_distance(
         classifier.features(dataset.x_test), classifier.features(images)
     )
-    recognised = np.mean(classifier.classify(images) == labels)
+    recognized = np.mean(classifier.classify(images) == labels)
     # Other processors round otherwise.
     for measure, found, margin in (
         ("frechet_distance", distance, 0.02),
-        ("recognised", recognised, 0.0005),
+        ("recognized", recognized, 0.0005),
     ):
         draws = published[measure]
         assert draws["lowest"] - margin < found < draws["highest"] + margin
@@ -228,7 +228,7 @@ def test_mnist_gan_is_as_good_as_promised():
     assert (
         published["frechet_distance"]["mean"] <= 2 * floor["frechet_distance"]["mean"]
     )
-    assert published["recognised"]["lowest"] >= 0.995
+    assert published["recognized"]["lowest"] >= 0.995
     assert published["recall"]["lowest"] >= 0.8
     assert published["training_seconds"] <= 45 * 60
 

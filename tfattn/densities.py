@@ -59,7 +59,7 @@ def bernoulli_log_density(x: Tensor, logits: Tensor) -> Tensor:
     return ops.sum(x * logits - ops.softplus(logits), axis=(-3, -2, -1))
 
 
-def discretised_logistic_log_density(
+def discretized_logistic_log_density(
     x: Tensor, mean: Tensor, log_scale: Tensor, levels: int = 256
 ) -> Tensor:
     """log of the probability that a logistic variable rounds to x.
@@ -92,7 +92,7 @@ def discretised_logistic_log_density(
     )
 
 
-def discretised_logistic_mixture_log_density(
+def discretized_logistic_mixture_log_density(
     x: Tensor,
     weight_logits: Tensor,
     means: Tensor,
@@ -103,7 +103,7 @@ def discretised_logistic_mixture_log_density(
 
     The channels of a component are independent, those of the mixture are not: a
     component is a color. With one component this is the sum over the channels of
-    `discretised_logistic_log_density`.
+    `discretized_logistic_log_density`.
 
     Source: Salimans et al., *PixelCNN++*, arXiv:1701.05517, section 2.1, without the
     regression of a channel on those before it.
@@ -118,7 +118,7 @@ def discretised_logistic_mixture_log_density(
     Returns:
         Tensor (...), in nats.
     """
-    of_channels = discretised_logistic_log_density(
+    of_channels = discretized_logistic_log_density(
         x[..., None, :], means, log_scales, levels
     )
     of_components = ops.sum(of_channels, axis=-1)

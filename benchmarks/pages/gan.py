@@ -15,7 +15,7 @@ ROWS = {
     "self-attention GAN": f"self-attention GAN, temperature {TEMPERATURE}",
     "self-attention GAN, temperature 1": "self-attention GAN, temperature 1",
 }
-MEASURES = ("frechet_distance", "kernel_distance", "precision", "recall", "recognised")
+MEASURES = ("frechet_distance", "kernel_distance", "precision", "recall", "recognized")
 
 
 def block():

@@ -16,11 +16,15 @@ def runtime(number):
     last = json.loads(path.read_text(encoding="utf-8"))
     minutes = round(last["cpu_seconds"] / 60)
     words = f"about {minutes} minute{'s' * (minutes > 1)}"
-    return (
-        f"A full run needs {'less than a minute' if minutes < 1 else words} of "
-        f"processor time; {last['device']} share this work, without a GPU. A GPU "
-        "shortens the trainings; how much was not measured."
+    found = (
+        f"A full run on {last['device']}, without a GPU, needs "
+        f"{'less than a minute' if minutes < 1 else words} of processor time, summed "
+        "over the cores. By the clock it takes between half of that and all of it on "
+        "an idle machine, and longer on a busy one."
     )
+    if minutes < 1:
+        return found
+    return f"{found} A GPU should shorten the trainings; this was not measured."
 
 
 def shrunk(png):

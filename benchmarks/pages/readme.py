@@ -64,7 +64,7 @@ def systems():
         return f"{quality[data][row]['frechet_distance']['mean']:.2f}"
 
     def both_digits(kind):
-        found = writer[f"recognised_{kind}_by_{JUDGES[0]}"]
+        found = writer[f"recognized_{kind}_by_{JUDGES[0]}"]
         return f"{found['value']:.1%}"
 
     def of_paper(name):

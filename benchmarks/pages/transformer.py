@@ -86,13 +86,13 @@ def _words():
         [f"`{judge}`"]
         + [
             "{value:.1%} ({low:.1%} to {high:.1%})".format(
-                **writing[f"recognised_{kind}_by_{judge}"]
+                **writing[f"recognized_{kind}_by_{judge}"]
             )
             for kind in ("generated", "real")
         ]
         for judge in JUDGES
     ]
-    texts = writing[f"recognised_generated_by_{JUDGES[0]}"]["num_images"]
+    texts = writing[f"recognized_generated_by_{JUDGES[0]}"]["num_images"]
     return [
         "## Words to digits",
         "",

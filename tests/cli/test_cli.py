@@ -388,7 +388,7 @@ def test_classifier(tmp_path, binarize, capsys):
     cli.main(arguments)
     result = json.loads((out / "metrics.json").read_text())
     assert result["accuracy"] > 0.8 and (out / "errors.png").exists()
-    assert ("binarisation" in result["protocol"]) == binarize
+    assert ("binarization" in result["protocol"]) == binarize
     cli.main(["evaluate", str(out)])
     assert json.loads((out / "metrics.json").read_text()) == result
     with pytest.raises(SystemExit, match="draws no images"):
@@ -421,7 +421,7 @@ def test_completion(tmp_path, monkeypatch, eagerly):
     cli.main(["train", "completion", *arguments, "--out", str(out)])
     result = json.loads((out / "metrics.json").read_text())
     assert "20 test images;" in result["protocol"]
-    for mask in ("lower_half", "centre", "strokes"):
+    for mask in ("lower_half", "center", "strokes"):
         found = result["completion"][mask]
         assert found["psnr"]["num_images"] == 20
         assert 5 < found["psnr"]["value"] < found["psnr_of_all"]["value"] < 40
@@ -429,7 +429,7 @@ def test_completion(tmp_path, monkeypatch, eagerly):
         assert 3 < found["bits_per_hidden_pixel"]["value"] < 12
     rows = history(out)
     assert {"kl", "reconstruction", "gamma_decoder", "gamma_prior"} <= set(rows[0])
-    for name in ("samples", "samples_centre", "samples_strokes", "attention"):
+    for name in ("samples", "samples_center", "samples_strokes", "attention"):
         assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     cli.main(["evaluate", str(out), "--num-samples", "4"])
     evaluated = json.loads((out / "metrics.json").read_text())
@@ -468,7 +468,7 @@ def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
 
 @pytest.fixture(scope="module")
 def face(tmp_path_factory):
-    """A picture in colours, larger than any model takes."""
+    """A picture in colors, larger than any model takes."""
     path = tmp_path_factory.mktemp("pictures") / "face.png"
     levels = np.kron(data.load("faces").x_test[0, ..., 0], np.ones((8, 6)))
     Image.fromarray((255 * np.stack([levels] * 3, -1)).astype("uint8")).save(path)
@@ -476,7 +476,7 @@ def face(tmp_path_factory):
 
 
 def test_complete(face, capsys):
-    arguments = ["complete", str(face), "--mask", "centre", "--num-samples", "3"]
+    arguments = ["complete", str(face), "--mask", "center", "--num-samples", "3"]
     cli.main(arguments)
     out = face.parent / "face_completed"
     words = capsys.readouterr().out
@@ -486,7 +486,7 @@ def test_complete(face, capsys):
     }
     model = load_pretrained("completion_olivetti")
     image, _ = pictures.read_picture(face, model.image_shape)
-    visible = masks.draw("centre", 1, (64, 64))
+    visible = masks.draw("center", 1, (64, 64))
     expected = model.complete(image[None], visible, num_samples=3, seed=0)[0]
     for k in range(3):
         found, _ = pictures.read_picture(out / f"0{k + 1}.png", model.image_shape)

@@ -128,7 +128,7 @@ def test_a_classifier_of_the_same_pictures_judges_a_gan(small, tmp_path):
     result = json.loads((run / "metrics.json").read_text())
     assert result["frechet_distance"]["mean"] > 0
     assert result["real"]["frechet_distance"] > 0
-    assert "recognised" not in result  # generated for no class
+    assert "recognized" not in result  # generated for no class
     with pytest.raises(SystemExit, match="run of a classifier"):
         cli.main(["evaluate", str(run), "--features", str(run)])
 

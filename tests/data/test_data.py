@@ -224,7 +224,7 @@ def facts_of_mnist(mnist):
     test = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     np.testing.assert_array_equal(np.bincount(mnist.y_train), train)
     np.testing.assert_array_equal(np.bincount(mnist.y_test), test)
-    # The mean and deviation that everyone normalises with.
+    # The mean and deviation that everyone normalizes with.
     assert mnist.x_train.mean() == pytest.approx(0.1307, abs=1e-4)
     assert mnist.x_train.std() == pytest.approx(0.3081, abs=1e-4)
     # tensorflow-datasets keeps an order of its own; the original one begins 7 2 1 0 4.
@@ -241,17 +241,17 @@ def facts_of_fashion_mnist(fashion):
 
 
 def facts_of_binarized_mnist(binarized):
-    """It is the fixed binarisation."""
+    """It is the fixed binarization."""
     assert set(np.unique(binarized.x_train)) == {0.0, 1.0}
     assert set(np.unique(binarized.x_test)) == {0.0, 1.0}
-    # One draw per pixel from MNIST's grey values keeps their mean.
+    # One draw per pixel from MNIST's gray values keeps their mean.
     assert binarized.x_train.mean() == pytest.approx(0.1306, abs=1e-3)
 
 
 def facts_of_cifar10(cifar10):
     np.testing.assert_array_equal(np.bincount(cifar10.y_train), [5000] * 10)
     np.testing.assert_array_equal(np.bincount(cifar10.y_test), [1000] * 10)
-    # The means of red, green and blue that everyone normalises with.
+    # The means of red, green and blue that everyone normalizes with.
     means = cifar10.x_train.mean(axis=(0, 1, 2))
     np.testing.assert_allclose(means, [0.4914, 0.4822, 0.4465], atol=1e-3)
 
@@ -396,7 +396,7 @@ def test_digits_are_the_enlarged_originals(loaded):
             atol=0.06,
         )
     np.testing.assert_array_equal(np.rint(255 * images) / np.float32(255), images)
-    # Enlarged smoothly: repeated pixels would make most neighbours equal.
+    # Enlarged smoothly: repeated pixels would make most neighbors equal.
     inked = images[:, :, :-1] > 0.1
     assert (np.diff(images, axis=2)[inked] == 0).mean() < 0.4
 
@@ -890,7 +890,7 @@ def test_unknown_name(tiny, name):
     assert not tiny
 
 
-# Binarisation
+# Binarization
 
 
 def test_binarize_draws_with_the_given_probability():
@@ -902,7 +902,7 @@ def test_binarize_draws_with_the_given_probability():
     assert means[0] == 0 and means[-1] == 1
     # Five standard deviations of the mean of n draws.
     assert np.all(np.abs(means - p) <= 5 * np.sqrt(p * (1 - p) / n))
-    # Pixels are drawn one by one: neighbours do not agree more often than by chance.
+    # Pixels are drawn one by one: neighbors do not agree more often than by chance.
     half = drawn[2]
     assert abs((half[1:] == half[:-1]).mean() - 0.5) < 5 * 0.5 / np.sqrt(n)
 

@@ -26,7 +26,7 @@ def numbers(n, seed=0):
         ("upper_half", np.s_[:4, :]),
         ("left_half", np.s_[:, :6]),
         ("right_half", np.s_[:, 6:]),
-        ("centre", np.s_[2:6, 3:9]),
+        ("center", np.s_[2:6, 3:9]),
     ],
 )
 def test_fixed_masks_by_hand(name, hidden):
@@ -81,8 +81,8 @@ def test_each_mask_hides_a_part_and_follows_its_seed(name):
     ("arguments", "words"),
     [
         (("lower half", 2, (4, 4)), "Expected one of.*'lower half'"),
-        (("centre", 0, (4, 4)), "`n`.*n=0"),
-        (("centre", 2, (4, 0)), "`w`.*w=0"),
+        (("center", 0, (4, 4)), "`n`.*n=0"),
+        (("center", 2, (4, 0)), "`w`.*w=0"),
     ],
 )
 def test_bad_input(arguments, words):

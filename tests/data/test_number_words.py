@@ -7,7 +7,7 @@ from tfattn.data.number_words import (
     WORDS,
     draw_pairs,
     names_of,
-    recognised,
+    recognized,
 )
 
 # Images that tell their digit and their number.
@@ -26,15 +26,15 @@ def test_held_out_pairs_are_balanced_and_apart():
         assert np.bincount(HELD_OUT_PAIRS[:, side]).tolist() == [2] * 10
 
 
-def test_both_digits_must_be_recognised_on_their_sides():
+def test_both_digits_must_be_recognized_on_their_sides():
     class Reader:
         def classify(self, images):
             return images[:, 0, 0, 0].astype(int)
 
     images, pairs = draw_pairs(X, Y, [(4, 2)], 4, seed=1)
     pairs = pairs + np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
-    assert recognised(Reader(), images, pairs).tolist() == [True, False, False, False]
-    assert not recognised(Reader(), images, pairs[:, ::-1]).any()
+    assert recognized(Reader(), images, pairs).tolist() == [True, False, False, False]
+    assert not recognized(Reader(), images, pairs[:, ::-1]).any()
 
 
 def test_images_show_their_pairs():

@@ -36,16 +36,16 @@ def test_a_large_picture_is_cut_about_the_middle_and_resized(tmp_path):
     np.testing.assert_allclose(inside, expected, atol=0.04)
 
 
-def test_colours_become_grey_or_stay(tmp_path):
+def test_colors_become_gray_or_stay(tmp_path):
     levels = np.zeros((12, 12, 3), "uint8")
     levels[..., 0] = 255
     path = saved(tmp_path / "red.png", levels)
-    grey, words = pictures.read_picture(path, (12, 12, 1))
-    np.testing.assert_allclose(grey, 0.299, atol=0.005)
+    gray, words = pictures.read_picture(path, (12, 12, 1))
+    np.testing.assert_allclose(gray, 0.299, atol=0.005)
     assert "made gray" in words
-    colour, words = pictures.read_picture(path, (12, 12, 3))
-    np.testing.assert_array_equal(colour[..., 0], 1)
-    assert colour.shape == (12, 12, 3) and "made" not in words
+    color, words = pictures.read_picture(path, (12, 12, 3))
+    np.testing.assert_array_equal(color[..., 0], 1)
+    assert color.shape == (12, 12, 3) and "made" not in words
 
 
 def test_sixteen_bits_transparency_and_a_turned_camera(tmp_path):

@@ -41,12 +41,12 @@ def test_each_place_gets_its_own_answer():
         np.testing.assert_allclose(found, pattern, atol=5e-3, err_msg=name)
 
 
-def test_nearest_neighbour_is_the_nearest():
+def test_nearest_neighbor_is_the_nearest():
     x_train = data(30)
     x = x_train[[4, 17]].copy()
     x[:, ~VISIBLE] = 0
     x[:, VISIBLE] += 0.001
-    found = baselines.nearest_neighbour(x_train, x, VISIBLE)[:, 0]
+    found = baselines.nearest_neighbor(x_train, x, VISIBLE)[:, 0]
     expected = x_train[[4, 17]]
     np.testing.assert_array_equal(found[:, ~VISIBLE], expected[:, ~VISIBLE])
 
@@ -54,10 +54,10 @@ def test_nearest_neighbour_is_the_nearest():
 def test_ridge_regression_in_closed_form():
     x_train, x = data(30, channels=1), data(3, 1, channels=1)
     a, b = x_train[:, VISIBLE, 0], x_train[:, ~VISIBLE, 0]
-    centred = a - a.mean(axis=0)
+    centered = a - a.mean(axis=0)
     weights = np.linalg.solve(
-        centred.T @ centred + baselines.RIDGE_PENALTY * np.eye(a.shape[1]),
-        centred.T @ (b - b.mean(axis=0)),
+        centered.T @ centered + baselines.RIDGE_PENALTY * np.eye(a.shape[1]),
+        centered.T @ (b - b.mean(axis=0)),
     )
     expected = b.mean(axis=0) + (x[:, VISIBLE, 0] - a.mean(axis=0)) @ weights
     found = baselines.ridge_regression(x_train, x, VISIBLE)[:, 0]
@@ -69,8 +69,8 @@ def test_conditional_gaussian_is_that_of_the_covariance():
     # Values around the middle: no draw is clipped.
     x_train, x = (0.4 + 0.2 * data(n, n, channels=1) for n in (40, 3))
     flat = x_train.reshape(40, -1)
-    centred = flat - flat.mean(axis=0)
-    sample = centred.T @ centred / 39
+    centered = flat - flat.mean(axis=0)
+    sample = centered.T @ centered / 39
     noise = baselines.NOISE_VARIANCE
     hidden = ~VISIBLE.reshape(-1)
     # All 39 components: W Wᵀ is the sample covariance.

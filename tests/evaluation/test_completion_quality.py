@@ -74,7 +74,7 @@ def test_measures_by_hand():
 
 def test_the_mean_is_measured_not_the_mean_measured():
     x = images()
-    visible = masks.draw("centre", 1, SHAPE[1:3])[0]
+    visible = masks.draw("center", 1, SHAPE[1:3])[0]
     noise = np.random.default_rng(1).normal(0, 0.2, (1, 2, *SHAPE[1:]))
     noise[:, 1] = -noise[:, 0]  # no clipping: the mean of both is x
     x = 0.4 + 0.2 * x

@@ -34,14 +34,14 @@ def test_report_is_made_of_the_single_measures():
     labels = features[1].argmax(axis=1)
     labels[:4] = (labels[:4] + 1) % 3
     report = generation_report(generated, real, features=Judge(), labels=labels)
-    assert report["recognised"] == pytest.approx(9 / 13)
+    assert report["recognized"] == pytest.approx(9 / 13)
     assert report["frechet_distance"] == frechet_distance(*features)
     assert report["kernel_distance"] == kernel_distance(*features, subset_size=11).value
     expected = precision_recall(*features)
     assert (report["precision"], report["recall"]) == expected
     assert expected.precision != expected.recall
     without = generation_report(generated, real, features=Judge())
-    assert without == {k: v for k, v in report.items() if k != "recognised"}
+    assert without == {k: v for k, v in report.items() if k != "recognized"}
 
 
 def flattened(x):

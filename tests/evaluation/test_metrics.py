@@ -234,11 +234,11 @@ def precision_recall_by_loops(real, generated, num_neighbors):
 
 @pytest.mark.parametrize("offset", [0, 1e9])
 def test_precision_recall_by_hand(offset):
-    """Real 0, 1, 3, 7 have balls [−1, 1], [0, 2], [1, 5], [3, 11] with one neighbour.
+    """Real 0, 1, 3, 7 have balls [−1, 1], [0, 2], [1, 5], [3, 11] with one neighbor.
 
     Of −2, −1, 11, 12, 30 two are inside, on the edge. The generated balls are [−3, −1],
     [−2, 0], [10, 12], [11, 13], [12, 48]: only the real 0 is inside. With two
-    neighbours: [−3, 3], [−1, 3], [0, 6], [1, 13] hold all but 30; the generated
+    neighbors: [−3, 3], [−1, 3], [0, 6], [1, 13] hold all but 30; the generated
     [−15, 11], … hold all real ones. Far from 0 the edges are the same.
     """
     real = offset + column(0, 1, 3, 7)

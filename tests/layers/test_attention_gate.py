@@ -13,7 +13,7 @@ def convolve(x, kernel, bias):
     b, h, w, _ = x.shape
     size = kernel.shape[0]
     y = np.zeros((b, h, w, kernel.shape[-1]))
-    # An even kernel's centre is left and above of its middle.
+    # An even kernel's center is left and above of its middle.
     before = (size - 1) // 2
     for row in range(h):
         for col in range(w):

@@ -40,13 +40,13 @@ PLAIN = {
 }
 # of SpectralDense, which Keras does not quantize:
 SPECTRAL = {
-    "self, normalised": (SelfAttention2D, {}, [MAP]),
-    "value, normalised": (
+    "self, normalized": (SelfAttention2D, {}, [MAP]),
+    "value, normalized": (
         SelfAttention2D,
         {"variant": "article", "spectral_norm": True},
         [MAP],
     ),
-    "uniform, normalised": (UniformAttention2D, {"spectral_norm": True}, [MAP]),
+    "uniform, normalized": (UniformAttention2D, {"spectral_norm": True}, [MAP]),
 }
 # and the others:
 OTHERS = {

@@ -23,11 +23,11 @@ def test_by_definition(shape):
     mean, variance = x.mean(axis=axes), x.var(axis=axes)
 
     def expected(mean, variance):
-        normalised = (x - mean) / np.sqrt(variance + layer.norm.epsilon)
+        normalized = (x - mean) / np.sqrt(variance + layer.norm.epsilon)
         y = np.zeros_like(x)
         for i, one_hot in enumerate(CLASSES):
             k = one_hot.argmax()
-            y[i] = (1 + scale[k]) * normalised[i] + shift[k]
+            y[i] = (1 + scale[k]) * normalized[i] + shift[k]
         return y
 
     y = layer([x, CLASSES])
@@ -40,7 +40,7 @@ def test_by_definition(shape):
 
 
 def test_shifts_start_as_asked():
-    """By default every class is normalised alike."""
+    """By default every class is normalized alike."""
     x = checks.images((5, 3, 2, 4))
     plain, random = (
         checks.numpy_of(ConditionalBatchNormalization(initializer)([x, CLASSES]))

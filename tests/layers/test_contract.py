@@ -20,7 +20,7 @@ CASES = {
     "gate, hidden": (layers.AttentionGate, {"filters": 3}, MAP),
     "residual": (layers.ResidualBlock2D, {}, MAP),
     "uniform": (layers.UniformAttention2D, {}, MAP),
-    "uniform, normalised": (layers.UniformAttention2D, {"spectral_norm": True}, MAP),
+    "uniform, normalized": (layers.UniformAttention2D, {"spectral_norm": True}, MAP),
     "self": (layers.SelfAttention2D, {}, MAP),
     "self, paper": (layers.SelfAttention2D, {"variant": "paper"}, MAP),
     "self, article": (layers.SelfAttention2D, {"variant": "article"}, MAP),

@@ -38,7 +38,7 @@ def test_a_convolution_of_zeros_has_a_gradient():
     assert np.all(np.isfinite(kernel)) and np.any(kernel != 0)
 
 
-def test_conditional_normalisation_takes_epsilon_and_momentum():
+def test_conditional_normalization_takes_epsilon_and_momentum():
     layer = layers.ConditionalBatchNormalization(epsilon=0.5, momentum=0.25)
     x = np.random.default_rng(0).normal(size=(4, 3, 2)).astype("float32")
     classes = np.eye(2, dtype="float32")[[0, 1, 1, 0]]
@@ -51,7 +51,7 @@ def test_conditional_normalisation_takes_epsilon_and_momentum():
     assert again.get_config() == layer.get_config()
 
 
-def test_frozen_normalisation_stays_frozen_in_a_file(tmp_path):
+def test_frozen_normalization_stays_frozen_in_a_file(tmp_path):
     """Its statistics are the moving averages then, as in Keras's own."""
     inputs = [keras.Input((3, 2)), keras.Input((2,))]
     layer = layers.ConditionalBatchNormalization()

@@ -112,7 +112,7 @@ def test_golden_weight_counts(variant, trainable, state):
     assert state_count == state
 
 
-def test_article_normalises_the_value_alone():
+def test_article_normalizes_the_value_alone():
     layer = SelfAttention2D("article", spectral_norm=True)
     layer.build((None, 4, 4, 16))
     assert [w.shape for w in layer.non_trainable_weights] == [(16,)]

@@ -15,9 +15,9 @@ def test_largest_singular_value_becomes_one(shape):
     kernel = np.random.default_rng(0).normal(size=shape).astype("float32")
     norm = SpectralNorm()
     for _ in range(200):
-        normalised = norm(kernel, training=True)
+        normalized = norm(kernel, training=True)
     singular_values = np.linalg.svd(
-        checks.numpy_of(normalised).reshape(-1, shape[-1]), compute_uv=False
+        checks.numpy_of(normalized).reshape(-1, shape[-1]), compute_uv=False
     )
     np.testing.assert_allclose(singular_values[0], 1, rtol=1e-4)
     expected = np.linalg.svd(kernel.reshape(-1, shape[-1]), compute_uv=False)

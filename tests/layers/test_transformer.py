@@ -17,7 +17,7 @@ pytestmark = pytest.mark.backend
 X, CONTEXT = (2, 6, 8), (2, 5, 7)
 
 
-def randomised(layer):
+def randomized(layer):
     rng = np.random.default_rng(1)
     for variable in layer.trainable_variables:
         variable.assign(rng.normal(0, 0.5, variable.shape))
@@ -27,7 +27,7 @@ def randomised(layer):
 def decoder(context_shape=CONTEXT):
     layer = TransformerDecoderLayer(2, 12)
     layer.build(X, context_shape)
-    return randomised(layer)
+    return randomized(layer)
 
 
 # --- encoder and decoder ------------------------------------------------------
@@ -57,7 +57,7 @@ def test_encoder_equals_keras_layers():
     x = ops.convert_to_tensor(checks.images(X))
     layer = TransformerEncoderLayer(2, 12)
     layer.build(X)
-    randomised(layer)
+    randomized(layer)
     mask = np.array([[True] * 4 + [False] * 2, [True] * 6])
     y = keras_norm(layer.self_attention_norm, x)
     attended = keras_part(

@@ -43,7 +43,7 @@ def test_learns_digits():
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_serialisation(tmp_path, flip):
+def test_serialization(tmp_path, flip):
     model = small(flip=flip, binarize=flip, seed=3, name="judge")
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -116,7 +116,7 @@ def shifted(image, rows, columns):
     return padded[2 - rows : 2 - rows + h, 2 - columns : 2 - columns + w]
 
 
-def test_binarisation_draws_each_pixel_by_its_value():
+def test_binarization_draws_each_pixel_by_its_value():
     model, x = small(binarize=True), np.empty((600, 8, 12, 2), "float32")
     x[..., :6, :], x[..., 6:, :] = 0.2, 0.7
     first, second = augmented(model, x), augmented(model, x)

@@ -180,7 +180,7 @@ def test_metrics_compare_images_with_what_the_model_makes_of_them(name):
 
 @pytest.mark.slow
 def test_metrics_of_a_perfect_reconstruction_are_zero():
-    """What is compared are the images that the loss saw, not the grey ones given."""
+    """What is compared are the images that the loss saw, not the gray ones given."""
     model, x = fresh("vae"), small.images()
     for variable in model.decoder_image.layers[-1].trainable_variables:
         variable.assign(np.zeros(variable.shape))

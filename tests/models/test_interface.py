@@ -42,6 +42,18 @@ METHODS = {
         "encode_visible": OF_PARTS,
         "complete_from": ("z", *OF_PARTS),
     },
+    models.AttentionFlow: {
+        "generate": ("n", "condition"),
+        "generate_from": ("noise", "condition"),
+        "sample_noise": ("n",),
+        "trajectory": ("noise", "condition"),
+        "invert": OF_IMAGES,
+        "interpolate": ("x_from", "x_to", "condition"),
+        "complete": OF_PARTS,
+        "log_likelihood": OF_IMAGES,
+        "log_likelihood_bound": OF_IMAGES,
+        "attention_maps": ("x", "t", "condition"),
+    },
 }
 
 

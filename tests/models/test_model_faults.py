@@ -241,7 +241,7 @@ def test_optimizers_by_name():
 
 def test_one_optimizer_for_both_is_refused():
     one = keras.optimizers.Adam()
-    with pytest.raises(ValueError, match="an optimiser of its own"):
+    with pytest.raises(ValueError, match="an optimizer of its own"):
         TwoTimeScaleOptimizer(one, one)
 
 

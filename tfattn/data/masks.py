@@ -3,7 +3,7 @@
 | name | hidden |
 |---|---|
 | `lower_half`, `upper_half`, `left_half`, `right_half` | half of the image |
-| `centre` | the square, or rectangle, of half the height and width in the middle |
+| `center` | the square, or rectangle, of half the height and width in the middle |
 | `rectangle` | a rectangle of random place and size |
 | `strokes` | a random broken line, as drawn with a thick pen |
 
@@ -22,7 +22,7 @@ RECTANGLES = {
     "upper_half": (0.0, 0.5, 0.0, 1.0),
     "left_half": (0.0, 1.0, 0.0, 0.5),
     "right_half": (0.0, 1.0, 0.5, 1.0),
-    "centre": (0.25, 0.75, 0.25, 0.75),
+    "center": (0.25, 0.75, 0.25, 0.75),
 }
 NAMES = (*RECTANGLES, "rectangle", "strokes")
 # A random rectangle's height and width, a stroke's radius: shares of the image's.

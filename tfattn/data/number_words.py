@@ -32,7 +32,7 @@ def names_of(pairs: Iterable[Iterable[int]]) -> np.ndarray:
     return np.array([f"{WORDS[a]} {WORDS[b]}" for a, b in pairs])
 
 
-def recognised(classifier: Any, images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def recognized(classifier: Any, images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Whether both digits of images are seen for what they should be.
 
     Args:

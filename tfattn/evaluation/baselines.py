@@ -25,7 +25,7 @@ def mean_image(
     return _completed(images, visible, _hidden(x_train, visible).mean(axis=0)[None])
 
 
-def nearest_neighbour(
+def nearest_neighbor(
     x_train: np.ndarray, images: np.ndarray, visible: np.ndarray
 ) -> np.ndarray:
     """The hidden part of the training image whose visible part is nearest."""
@@ -97,7 +97,7 @@ def conditional_gaussian(
 
 BASELINES = {
     "mean image": mean_image,
-    "nearest neighbour": nearest_neighbour,
+    "nearest neighbor": nearest_neighbor,
     "ridge regression": ridge_regression,
     "extra trees": extra_trees,
     "conditional Gaussian": conditional_gaussian,

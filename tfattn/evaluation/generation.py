@@ -36,7 +36,7 @@ def generation_report(
     * `frechet_distance`, `kernel_distance`: between the features of both sets; the
       latter on subsets of 1000 images, or of all images if there are fewer
     * `precision`, `recall`: see `precision_recall`, on the same features
-    * `recognised`, with labels: share of the generated images that the classifier
+    * `recognized`, with labels: share of the generated images that the classifier
       takes for the class that they were generated for
     * `real`, with training images: the first four of as many of these as were
       generated, or of all if there are fewer: what a perfect model would reach
@@ -86,7 +86,7 @@ def generation_report(
 
     found: dict[str, Any] = measures(generated)
     if labels is not None:
-        found["recognised"] = float(np.mean(features.classify(generated) == labels))
+        found["recognized"] = float(np.mean(features.classify(generated) == labels))
     if training is not None:
         rng = np.random.default_rng(0)
         chosen = rng.permutation(len(training))[: len(generated)]

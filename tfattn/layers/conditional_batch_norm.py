@@ -76,12 +76,12 @@ class ConditionalBatchNormalization(layers.Layer):
 
     def call(self, inputs: Sequence[Tensor], training: bool | None = None) -> Tensor:
         x, classes = inputs
-        normalised = self.norm(x, training=training)
+        normalized = self.norm(x, training=training)
         # (batch, channels), between them one axis of size 1 for each of x's.
         between = tuple(range(1, len(x.shape) - 1))
         scale = ops.expand_dims(self.scale(classes), between)
         shift = ops.expand_dims(self.shift(classes), between)
-        return (1 + scale) * normalised + shift
+        return (1 + scale) * normalized + shift
 
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return input_shape[0]

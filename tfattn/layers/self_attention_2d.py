@@ -199,10 +199,10 @@ class SelfAttention2D(keras.layers.Layer):
         self.input_spec = keras.InputSpec(ndim=4, axes={channel_axis: channels})
 
     def _projection(self, name, inputs, outputs):
-        normalised = self.spectral_norm and (
+        normalized = self.spectral_norm and (
             self.variant != "article" or name == "value"
         )
-        dense = SpectralDense if normalised else keras.layers.Dense
+        dense = SpectralDense if normalized else keras.layers.Dense
         projection = dense(
             outputs, use_bias=self.use_bias, dtype=self.dtype_policy, name=name
         )

@@ -4,6 +4,7 @@ from tfattn.models.adversarial import TwoTimeScaleOptimizer
 from tfattn.models.classifier import ImageClassifier
 from tfattn.models.completion.model import CompletionVAE
 from tfattn.models.flow.model import AttentionFlow
+from tfattn.models.flow.reflow import Reflow
 from tfattn.models.gan.model import SelfAttentionGAN
 from tfattn.models.pretrained import load_pretrained, pretrained_results
 from tfattn.models.transformer.model import ImageTransformer
@@ -17,6 +18,7 @@ __all__ = [
     "CompletionVAE",
     "ImageClassifier",
     "ImageTransformer",
+    "Reflow",
     "SelfAttentionGAN",
     "TwoTimeScaleOptimizer",
     "load_pretrained",

@@ -44,7 +44,7 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
             discriminator = keras.optimizers.Adam(4e-4, beta_1=0.0, beta_2=0.9)
         if generator is discriminator and not isinstance(generator, str):
             raise ValueError(
-                "Each network needs an optimiser of its own. Expected two. Received: "
+                "Each network needs an optimizer of its own. Expected two. Received: "
                 f"{generator} as both"
             )
         self.generator: keras.optimizers.Optimizer = keras.optimizers.get(generator)
@@ -98,7 +98,7 @@ class TwoTimeScaleOptimizer(keras.optimizers.Optimizer):
     def learning_rate(self, learning_rate: Any) -> None:
         if self._ratio is None:
             raise ValueError(
-                "Expected two optimisers with numbers above 0 as learning rates, whose "
+                "Expected two optimizers with numbers above 0 as learning rates, whose "
                 "ratio stays. Received: a schedule, or a generator's rate of 0"
             )
         self.discriminator.learning_rate = self._ratio * learning_rate

@@ -11,7 +11,7 @@ from tfattn._checks import checked_binary_images, checked_images
 from tfattn._typing import Tensor
 from tfattn.densities import (
     bernoulli_log_density,
-    discretised_logistic_mixture_log_density,
+    discretized_logistic_mixture_log_density,
 )
 from tfattn.models.base import binary_draw
 
@@ -96,7 +96,7 @@ class LevelPixels(PixelDistribution):
         return np.rint(steps * checked_images(x, image_shape)) / np.float32(steps)
 
     def log_density(self, x: Tensor, parameters: Tensor) -> Tensor:
-        log_density = discretised_logistic_mixture_log_density(
+        log_density = discretized_logistic_mixture_log_density(
             x, *self._components(parameters), levels=self.levels
         )
         return ops.sum(log_density, axis=(-2, -1))

@@ -130,7 +130,7 @@ def test_bound_rises_with_the_number_of_samples_and_follows_the_seed():
     assert np.all(np.diff([bound.mean() for bound in bounds]) > 0)
     np.testing.assert_array_equal(bounds[0], model.elbo(x, seen))
     assert np.all(model.elbo(x, seen, seed=1) != bounds[0])
-    # Grey levels between the 256 are rounded.
+    # Gray levels between the 256 are rounded.
     near = np.clip(x + np.random.default_rng(0).uniform(-0.001, 0.001, x.shape), 0, 1)
     np.testing.assert_array_equal(model.elbo(near, seen), bounds[0])
 
@@ -155,8 +155,8 @@ def test_two_levels_are_black_and_white():
 
 
 def test_two_levels_are_drawn_in_training():
-    model, grey = small(levels=2), np.full((40, *SHAPE), 0.3, "float32")
-    first, second = (ops.convert_to_numpy(model._drawn(grey, True)[0]) for _ in "ab")
+    model, gray = small(levels=2), np.full((40, *SHAPE), 0.3, "float32")
+    first, second = (ops.convert_to_numpy(model._drawn(gray, True)[0]) for _ in "ab")
     assert set(np.unique(first)) == {0, 1} and np.any(first != second)
     assert abs(first.mean() - 0.3) < 0.02
     np.testing.assert_array_equal(
@@ -164,7 +164,7 @@ def test_two_levels_are_drawn_in_training():
     )
 
 
-def test_half_precision_leaves_the_grey_levels_alone():
+def test_half_precision_leaves_the_gray_levels_alone():
     """A bfloat16 image would be off by half a level."""
     model = small(dtype="mixed_bfloat16")
     assert model.decoder.get_layer("decoder_attention").compute_dtype == "bfloat16"
@@ -196,7 +196,7 @@ def test_masks_are_drawn_anew_by_their_shares():
     )
     assert first.shape == (3000, 9, 14, 1) and set(np.unique(first)) == {0, 1}
     assert np.any(first != second)
-    for name, share in (("lower_half", 0.25), ("left_half", 0.1), ("centre", 0.15)):
+    for name, share in (("lower_half", 0.25), ("left_half", 0.1), ("center", 0.15)):
         fixed = masks.draw(name, 1, SHAPE[:2])[0]
         found = np.mean(np.all(first[..., 0] == fixed, axis=(1, 2)))
         assert abs(found - share) < 0.03, name
@@ -211,7 +211,7 @@ def test_own_masks_are_used(eagerly):
     np.testing.assert_array_equal(model._drawn((x, expected), True)[1], expected)
     model.compile(keras.optimizers.SGD(0.0))
     losses = []
-    for name in ("centre", "lower_half"):
+    for name in ("center", "lower_half"):
         seen = visible(name=name)
         losses.append(model.fit(x, seen, verbose=0).history["reconstruction"][0])
         hidden = (~seen).sum() * SHAPE[-1] / 4

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import on_tensorflow
 from keras import ops
 from oracle import GAUSSIAN, D, velocity
 
@@ -126,6 +127,7 @@ def test_the_loss_of_a_likelihood_is_the_error_of_the_noise(monkeypatch):
     np.testing.assert_allclose(to_numpy(time_at(log_snr)), t, rtol=1e-5)
 
 
+@on_tensorflow
 def test_likelihood_and_bound_of_a_flow_that_stands_still():
     """Without a velocity pixels are Gaussian, and the bound is below their density."""
     model = AttentionFlow(

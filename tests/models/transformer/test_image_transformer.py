@@ -57,7 +57,7 @@ def tokens_of(made, x):
         ((2, 4, 1), {"patch_size": (2, 1), "order": "coarse_to_fine"}),
         ((1, 2, 2), {"patch_size": (1, 1), "levels": 3}),
     ],
-    ids=["pixels", "patches", "colours"],
+    ids=["pixels", "patches", "colors"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_probabilities_of_all_images_sum_to_one(shape, arguments, kind):
@@ -104,7 +104,7 @@ def test_log_likelihood_token_by_token(kind):
 
 @pytest.mark.parametrize("order", ["raster", "coarse_to_fine"])
 def test_embeddings_equal_loops(order):
-    """Neighbours from a table each, the row, the column, the channel, the class."""
+    """Neighbors from a table each, the row, the column, the channel, the class."""
     made = model("class", (4, 5, 2), patch_size=(1, 1), order=order)
     classes = np.array([2, 0])
     tokens = tokens_of(made, images(2, (4, 5, 2)))
@@ -122,7 +122,7 @@ def test_embeddings_equal_loops(order):
                 axes, np.unravel_index(place, (4, 5, 2)), strict=True
             ):
                 expected[i, j] += axis[index]
-            for k, number in enumerate(made.tokens.neighbours[j]):
+            for k, number in enumerate(made.tokens.neighbors[j]):
                 value = tokens[i, number - 1] if number else 2
                 expected[i, j] += table[3 * k + value]
     found = network._embed_all(tokens, ops.convert_to_tensor(classes))
@@ -139,8 +139,8 @@ def test_the_condition_counts(kind):
 def test_two_levels_are_drawn_in_training():
     made = model(spread=0.0)
     made.network.head.bias.assign(np.linspace(-1, 1, 16))
-    grey = np.full((4000, *SHAPE), 0.3, "float32")
-    drawn = checks.numpy_of(made(grey)["negative_log_likelihood"])
+    gray = np.full((4000, *SHAPE), 0.3, "float32")
+    drawn = checks.numpy_of(made(gray)["negative_log_likelihood"])
     # All weights but the bias are 0: the values of a token are drawn alike.
     log_probabilities = np.linspace(-1, 1, 16)
     log_probabilities -= np.log(np.exp(log_probabilities).sum())
@@ -391,7 +391,7 @@ def test_one_step_moves_every_weight(eagerly):
         ({"levels": 1}, "levels"),
         ({"num_layers": 0}, "num_layers"),
         ({"width": 9, "num_heads": 2}, "num_heads"),
-        ({"condition": "colour"}, "condition"),
+        ({"condition": "color"}, "condition"),
         ({"condition": "class"}, "num_classes"),
         ({"num_classes": 3}, "num_classes"),
         ({"condition": "text", "vocabulary": WORDS}, "max_words"),

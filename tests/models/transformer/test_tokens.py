@@ -53,7 +53,7 @@ def test_coarse_grids_come_first():
 
 
 @pytest.mark.parametrize("order", ["raster", "coarse_to_fine"])
-def test_neighbours_equal_loops(order):
+def test_neighbors_equal_loops(order):
     tokens = ImageTokens((4, 5, 2), 2, (1, 1), order)
     number = {}
     for i, place in enumerate(tokens.order):
@@ -63,7 +63,7 @@ def test_neighbours_equal_loops(order):
         for r, c in ((0, -1), (-1, -1), (-1, 0), (-1, 1)):
             other = number.get((row + r, column + c, channel), 0)
             expected.append(other if other < own else 0)
-        assert tokens.neighbours[own - 1].tolist() == expected
+        assert tokens.neighbors[own - 1].tolist() == expected
 
 
 def test_visible_pixels_by_token():

@@ -19,12 +19,12 @@ def small(image_shape=(8, 12, 1), **arguments):
     return model
 
 
-def grey(n=6, shape=(8, 12, 1), seed=0):
+def gray(n=6, shape=(8, 12, 1), seed=0):
     return np.random.default_rng(seed).random((n, *shape)).astype("float32")
 
 
 def binary(n=6, shape=(8, 12, 1), seed=0):
-    return np.round(grey(n, shape, seed))
+    return np.round(gray(n, shape, seed))
 
 
 # --- the bound ----------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_levels_by_default(channels, levels):
 @pytest.mark.backend
 def test_log_weights_of_colors_equal_those_of_their_parts():
     model = small((8, 12, 3), levels=7)
-    x = np.round(6 * grey(shape=(8, 12, 3))) / 6
+    x = np.round(6 * gray(shape=(8, 12, 3))) / 6
     noise = np.random.default_rng(2).normal(size=(6, 5)).astype("float32")
     mean, log_variance = (checks.numpy_of(p) for p in model.encode(x))
     z = mean + np.exp(log_variance / 2) * noise
@@ -125,7 +125,7 @@ def test_log_weights_of_colors_equal_those_of_their_parts():
 
 def test_images_are_rounded_to_levels_and_not_drawn():
     model = small((8, 12, 3), levels=5)
-    x = grey(shape=(8, 12, 3))
+    x = gray(shape=(8, 12, 3))
     model.compile("sgd")
     found = model.predict(x, verbose=0)["images"]
     np.testing.assert_allclose(found, np.round(4 * x) / 4, atol=1e-7)
@@ -156,7 +156,7 @@ def test_means_beyond_black_and_white_are_black_and_white():
 def test_half_precision_does_not_round_the_levels():
     """Of 256 levels rounding to the nearest one would hide it."""
     model = AttentionVAE((8, 12, 3), width=8, levels=2001, dtype="mixed_bfloat16")
-    x = np.round(2000 * grey(shape=(8, 12, 3))) / np.float32(2000)
+    x = np.round(2000 * gray(shape=(8, 12, 3))) / np.float32(2000)
     np.testing.assert_allclose(checks.numpy_of(model(x)["images"]), x, atol=1e-6)
 
 
@@ -261,7 +261,7 @@ def test_scores_follow_the_weights():
 # --- training -----------------------------------------------------------------
 
 
-def test_binarisation_is_drawn_anew_and_leaves_binary_images_alone():
+def test_binarization_is_drawn_anew_and_leaves_binary_images_alone():
     model = small()
     x = np.full((4000, 8, 12, 1), 0.3, "float32")
     logits = model.predict(x, batch_size=4000, verbose=0)
@@ -322,7 +322,7 @@ def test_fit_lowers_the_loss(kind):
 def test_fit_with_classes():
     model = small(num_classes=3)
     model.compile(keras.optimizers.SGD(1e-3))
-    x, labels = grey(12), np.arange(12) % 3
+    x, labels = gray(12), np.arange(12) % 3
     history = model.fit(x, labels, epochs=2, batch_size=4, verbose=0).history
     assert np.all(np.isfinite(history["loss"]))
     assert model.generate(3, [0, 1, 2], seed=0).shape == (3, 8, 12, 1)
@@ -333,9 +333,9 @@ def test_fit_with_classes():
 def test_mixed_precision(dtype_policy):
     model = small()
     model.compile(keras.optimizers.Adam(1e-3))
-    losses = model.fit(grey(32), epochs=2, batch_size=8, verbose=0).history["loss"]
+    losses = model.fit(gray(32), epochs=2, batch_size=8, verbose=0).history["loss"]
     assert np.all(np.isfinite(losses))
-    terms = model(grey(4))
+    terms = model(gray(4))
     for name, term in terms.items():
         assert keras.backend.standardize_dtype(term.dtype) == "float32", name
 
@@ -380,7 +380,7 @@ def test_arms_have_as_many_parameters():
 def test_save_and_load_without_custom_objects(kind, tmp_path, eagerly):
     model = small(attention=kind)
     model.compile(keras.optimizers.SGD(1e-3, momentum=0.9))
-    model.fit(grey(), verbose=0)
+    model.fit(gray(), verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()
@@ -393,10 +393,10 @@ def test_save_and_load_without_custom_objects(kind, tmp_path, eagerly):
 def test_training_goes_on_from_a_file_with_the_same_draws(tmp_path, eagerly):
     model = small()
     model.compile(keras.optimizers.SGD(1e-3, momentum=0.9))
-    model.fit(grey(), verbose=0)
+    model.fit(gray(), verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    losses = [m.fit(grey(), verbose=0).history["loss"] for m in (model, loaded)]
+    losses = [m.fit(gray(), verbose=0).history["loss"] for m in (model, loaded)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
@@ -404,7 +404,7 @@ def test_training_goes_on_from_a_file_with_the_same_draws(tmp_path, eagerly):
 
 
 def test_shapes_and_ranges():
-    model, x = small(), grey()
+    model, x = small(), gray()
     samples = model.generate(7, seed=0)
     assert samples.shape == (7, 8, 12, 1)
     assert samples.min() >= 0 and samples.max() <= 1
@@ -421,7 +421,7 @@ def test_shapes_and_ranges():
 
 
 def test_interpolation_ends_at_the_reconstructions():
-    model, x = small(), grey()
+    model, x = small(), gray()
     path = model.interpolate(x[:2], x[2:4], num_steps=4)
     assert path.shape == (2, 4, 8, 12, 1)
     np.testing.assert_allclose(path[:, 0], model.reconstruct(x[:2]), atol=1e-4)
@@ -480,10 +480,10 @@ def test_bad_arguments(arguments, words):
 def test_bad_images():
     model = small()
     model.compile("adam")
-    nan = grey()
+    nan = gray()
     nan[1, 2, 3] = np.nan
-    too_large = 255 * grey()
-    other_size = grey(shape=(12, 8, 1))
+    too_large = 255 * gray()
+    other_size = gray(shape=(12, 8, 1))
     for call in (model.fit, model.encode, model.elbo, model.attention_maps):
         for x, words in (
             (nan, r"\[0, 1\] and no NaN.*nan"),
@@ -493,7 +493,7 @@ def test_bad_images():
             with pytest.raises(ValueError, match=words):
                 call(x)
     with pytest.raises(ValueError, match=r"binary images.*tfattn.data.binarize"):
-        model.log_likelihood_bound(grey())
+        model.log_likelihood_bound(gray())
     with pytest.raises(ValueError, match="num_samples=0"):
         model.log_likelihood_bound(binary(), num_samples=0)
     with pytest.raises(ValueError, match=r"\(n, 5\).*\(2, 4\)"):
@@ -503,7 +503,7 @@ def test_bad_images():
 def test_bad_labels():
     model = small(num_classes=3)
     model.compile("adam")
-    x = grey()
+    x = gray()
     for labels, words in (
         ([0, 1, 2, 3, 0, 1], r"from 0 to 2.*\[0 1 2 3\]"),
         ([0, 1], "6 labels"),
@@ -521,6 +521,6 @@ def test_bad_control():
     with pytest.raises(ValueError, match="attention='uniform'"):
         small(attention="uniform").generate(1, control=AttentionControl(strength=2.0))
     with pytest.raises(ValueError, match=r"in \['self', 'module'\] for this.*None"):
-        small(attention=None).attention_maps(grey())
+        small(attention=None).attention_maps(gray())
     with pytest.raises(ValueError, match=r"\(2, 3\).*\(8, 12\)"):
         small().generate(1, control=AttentionControl(key_mask=np.ones((8, 12), bool)))

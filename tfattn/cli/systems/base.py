@@ -240,7 +240,8 @@ def add_mixed_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mixed-precision",
         action="store_true",
-        help="compute in bfloat16: faster on processors and GPUs that support it",
+        help="compute in bfloat16: faster on processors and GPUs with instructions for "
+        "it, many times slower on others",
     )
 
 

@@ -30,7 +30,7 @@ NUM_LATENTS_OF_FACES, NUM_LATENTS = 8, 16
 # What is measured: test images at most, completions of each, masks.
 NUM_TEST_IMAGES = 1000
 NUM_SAMPLES = 16
-MEASURED_MASKS = ("lower_half", "centre", "strokes")
+MEASURED_MASKS = ("lower_half", "center", "strokes")
 MAP_WORDS = "where four positions of the decoder attend to"
 SAMPLE_SEED = 0
 

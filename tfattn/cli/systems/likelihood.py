@@ -29,9 +29,9 @@ def pixels_in_words(dataset: Dataset, levels: int) -> str:
             words += f", rounded from 256 by {error:.1f} of them on average (RMS)"
         return words
     if dataset.name == "binarized_mnist":
-        return "static binarisation (Larochelle), 50 000 training images"
+        return "static binarization (Larochelle), 50 000 training images"
     return (
-        "dynamic binarisation: training images drawn anew in each step, test images "
+        "dynamic binarization: training images drawn anew in each step, test images "
         f"drawn once with seed {TEST_DRAW_SEED}"
     )
 

@@ -111,9 +111,9 @@ class SampledSystem(System[ModelT]):
             "features of a network. Smaller is better. Real training images have "
             f"{result['frechet_distance_of_real_images']:.2f}."
         )
-        if "recognised" in result:
+        if "recognized" in result:
             words += (
-                f" The classifier recognises {result['recognised']['mean']:.1%} of the "
+                f" The classifier recognizes {result['recognized']['mean']:.1%} of the "
                 "generated images as the class that they were generated for."
             )
         return words

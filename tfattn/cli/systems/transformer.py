@@ -154,11 +154,11 @@ class TransformerSystem(System[ImageTransformer]):
         for judge in JUDGES:
             classifier = load_pretrained(judge)
             for name, images in (("real", real), ("generated", drawn)):
-                right = number_words.recognised(classifier, images, pairs)
+                right = number_words.recognized(classifier, images, pairs)
                 estimate = metrics.mean_estimate(right)
-                found[f"recognised_{name}_by_{judge}"] = estimate._asdict()
+                found[f"recognized_{name}_by_{judge}"] = estimate._asdict()
                 print(
-                    f"both digits of {name} images recognised by {judge}: "
+                    f"both digits of {name} images recognized by {judge}: "
                     f"{estimate.value:.2%}"
                 )
         return found

@@ -17,7 +17,7 @@ from tfattn._checks import (
 )
 from tfattn._typing import Tensor
 from tfattn.densities import (
-    discretised_logistic_log_density,
+    discretized_logistic_log_density,
     gaussian_log_density,
     gaussian_sample,
 )
@@ -223,7 +223,7 @@ class CompletionVAE(AdversarialCompletion):
         return means
 
     def _hidden_log_density(self, x, visible, pixels):
-        log_density = discretised_logistic_log_density(x, *pixels, levels=self.levels)
+        log_density = discretized_logistic_log_density(x, *pixels, levels=self.levels)
         return ops.sum((1 - visible) * log_density, axis=(-3, -2, -1))
 
     def _completed(self, x, visible, noise):

@@ -13,7 +13,7 @@ SHARES = {
     "upper_half": 0.1,
     "left_half": 0.1,
     "right_half": 0.1,
-    "centre": 0.15,
+    "center": 0.15,
     "rectangle": 0.15,
     "strokes": 0.15,
 }

@@ -5,10 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfattn._checks import checked_images
 from tfattn._typing import Tensor
 from tfattn.models.averaging import move_average
 from tfattn.models.flow.model import AttentionFlow
 from tfattn.models.replicas import drawn, replica_loss
+from tfattn.models.training_data import is_data_set
 
 
 class Reflow(keras.Model):
@@ -54,6 +56,35 @@ class Reflow(keras.Model):
         flow.trained_network.set_weights(flow.average_network.get_weights())
         flow.num_averaged.assign(0.0)
         self.built = True
+
+    def fit(
+        self, x: Any = None, *arguments: Any, **options: Any
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit` on a list: noise, images and the condition, if any.
+
+        Raises:
+            ValueError: For noise and images that are not of the flow's shape and of one
+                number, or a condition that does not fit the flow.
+        """
+        if not is_data_set(x):
+            x = self._checked_pairs(x)
+        return super().fit(x, *arguments, **options)
+
+    def _checked_pairs(self, x):
+        if not isinstance(x, list | tuple) or len(x) not in (2, 3):
+            raise ValueError(
+                "Expected a list of noise, images and the condition, if any. Received: "
+                f"x of type {type(x).__name__}"
+            )
+        noise = self.flow._checked_noise(x[0])
+        images = checked_images(x[1], self.flow.image_shape)
+        if len(noise) != len(images):
+            raise ValueError(
+                "Expected as much noise as images. Received: "
+                f"{len(noise)} and {len(images)}"
+            )
+        condition = self.flow._checked_condition([*x, None][2], len(images))
+        return [noise, images] if condition is None else [noise, images, condition]
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         noise, images, *condition = inputs

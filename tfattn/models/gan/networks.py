@@ -74,7 +74,7 @@ def build_generator(
     classes = [keras.Input((num_classes,), name="classes")] if num_classes else []
     synchronized = num_replicas() > 1
 
-    def normalise(x):
+    def normalize(x):
         if classes:
             shifts = keras.initializers.RandomNormal(stddev=0.5)
             norm = ConditionalBatchNormalization(shifts, synchronized=synchronized)
@@ -83,9 +83,9 @@ def build_generator(
 
     def upsampling_block(x, filters):
         # No biases: each would be taken off again by a normalization.
-        y = layers.UpSampling2D()(layers.ReLU()(normalise(x)))
+        y = layers.UpSampling2D()(layers.ReLU()(normalize(x)))
         y = conv(filters, 3, padding="same", use_bias=False)(y)
-        y = layers.ReLU()(normalise(y))
+        y = layers.ReLU()(normalize(y))
         y = conv(filters, 3, padding="same", use_bias=False)(y)
         # A 1×1 convolution before the upsampling is the same as one after it.
         shortcut = layers.UpSampling2D()(conv(filters, 1, use_bias=False)(x))
@@ -104,7 +104,7 @@ def build_generator(
             x = attention_layer(
                 attention, "attention", pool_size=2, spectral_norm=spectral_norm
             )(x)
-    x = conv(channels, 3, padding="same")(layers.ReLU()(normalise(x)))
+    x = conv(channels, 3, padding="same")(layers.ReLU()(normalize(x)))
     x = layers.Rescaling(LOGIT_SCALE)(x)
     images = layers.Activation("sigmoid", dtype="float32")(x)
     return keras.Model([latents, *classes], images, name=name)

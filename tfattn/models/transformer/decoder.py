@@ -64,9 +64,9 @@ class TokenDecoder(layers.Layer):
         )
         self.text_encoder = text_encoder
         # For each kind of neighbor a table, in which the last number stands for none.
-        num_neighbours = tokens.neighbours.shape[1]
+        num_neighbors = tokens.neighbors.shape[1]
         self.token_embedding = layers.Embedding(
-            num_neighbours * (tokens.num_values + 1), width
+            num_neighbors * (tokens.num_values + 1), width
         )
         self.positions = PositionalEncoding()
         self.decoder_layers = [
@@ -128,11 +128,11 @@ class TokenDecoder(layers.Layer):
         context, mask = self._encode(condition)
         n, length = ops.shape(uniform)
         positions = self._position_vectors()
-        neighbours = ops.convert_to_tensor(self.tokens.neighbours)
+        neighbors = ops.convert_to_tensor(self.tokens.neighbors)
 
         def next_logits(step, sequence, caches):
             around, position = (
-                ops.take(a, [step], axis=0) for a in (neighbours, positions)
+                ops.take(a, [step], axis=0) for a in (neighbors, positions)
             )
             x = self._embed(sequence, around, position, condition)
             new_caches = []
@@ -178,20 +178,20 @@ class TokenDecoder(layers.Layer):
             return self.text_encoder(condition, training=training)
         return None, None
 
-    def _embed(self, sequence, neighbours, positions, condition):
+    def _embed(self, sequence, neighbors, positions, condition):
         """The vectors of k places.
 
         Args:
             sequence: Tokens behind a number that stands for none (n, 1 + tokens).
-            neighbours: Of these places, see `ImageTokens`, (k, 5).
+            neighbors: Of these places, see `ImageTokens`, (k, 5).
             positions: Vectors of these places (k, width).
             condition: As for `call`.
 
         Returns:
             Tensor (n, k, width).
         """
-        around = ops.take(sequence, neighbours, axis=1)  # (n, k, 5)
-        tables = np.arange(neighbours.shape[-1]) * (self.tokens.num_values + 1)
+        around = ops.take(sequence, neighbors, axis=1)  # (n, k, 5)
+        tables = np.arange(neighbors.shape[-1]) * (self.tokens.num_values + 1)
         x = ops.sum(self.token_embedding(around + tables.astype("int32")), axis=2)
         x = x + positions
         if self.class_embedding:
@@ -203,7 +203,7 @@ class TokenDecoder(layers.Layer):
         none = self.tokens.num_values
         sequence = ops.pad(tokens, ((0, 0), (1, 0)), constant_values=none)
         positions = self._position_vectors()
-        return self._embed(sequence, self.tokens.neighbours, positions, condition)
+        return self._embed(sequence, self.tokens.neighbors, positions, condition)
 
     def _position_vectors(self):
         vectors = ops.reshape(self.positions.encodings(), (-1, self.width))

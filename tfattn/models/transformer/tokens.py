@@ -34,7 +34,7 @@ class ImageTokens:
         num_values: levels^(patch_h·patch_w).
         order: Place in the grid, flattened, of each token of the sequence, (tokens,).
         pixels: Pixels of each value of a token, (values, patch_h·patch_w).
-        neighbours: For each token of the sequence the numbers, from 1, of the one
+        neighbors: For each token of the sequence the numbers, from 1, of the one
             before it and of those to the left, above to the left, above, and above to
             the right of it in its own channel, (tokens, 5); 0 where there is none or it
             comes later.
@@ -67,7 +67,7 @@ class ImageTokens:
         self.grid = (h // patch_h, w // patch_w, c)
         self.num_tokens = int(np.prod(self.grid))
         self.order = _places(*self.grid, order)
-        self.neighbours = _neighbours(*self.grid, self.order)
+        self.neighbors = _neighbors(*self.grid, self.order)
         powers = np.arange(num_pixels - 1, -1, -1, dtype="int32")
         self.place_values = np.int32(levels) ** powers
         values = np.arange(self.num_values)[:, None]
@@ -150,8 +150,8 @@ def _places(rows, columns, c, order):
     return places.reshape(-1)
 
 
-def _neighbours(rows, columns, c, order):
-    """See `ImageTokens.neighbours`."""
+def _neighbors(rows, columns, c, order):
+    """See `ImageTokens.neighbors`."""
     numbers = np.empty(len(order), "int32")
     numbers[order] = np.arange(1, len(order) + 1)
     grid = numbers.reshape(rows, columns, c)
