@@ -61,7 +61,7 @@ class FlowSystem(SampledSystem[AttentionFlow]):
     ) -> AttentionFlow:
         of_condition: dict[str, Any] = {}
         if condition == "text":
-            if dataset.name != "avatars":
+            if dataset.name != "avatars" or dataset.y_train is None:
                 raise ValueError(
                     "Expected --data avatars for --condition text: no other data has "
                     f"sentences. Received: {dataset.name}"
@@ -87,7 +87,7 @@ class FlowSystem(SampledSystem[AttentionFlow]):
     def training_arrays(
         self, dataset: Dataset, model: AttentionFlow
     ) -> tuple[np.ndarray, ...]:
-        if model.vocabulary is None:
+        if model.vocabulary is None or dataset.y_train is None:
             return super().training_arrays(dataset, model)
         return dataset.x_train, avatars.sentences(dataset.y_train)
 

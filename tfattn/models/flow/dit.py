@@ -67,7 +67,9 @@ def build_dit(
         inputs.append(keras.Input((num_classes,)))
     vector = conditioning_vector(inputs[1:], 4 * width)
 
-    x = PatchEmbedding(PATCH_SIZE, 4 * width)(with_pixel_waves(*inputs[:2], pixels))
+    x = PatchEmbedding(PATCH_SIZE, 4 * width)(
+        with_pixel_waves(inputs[0], inputs[1], pixels)
+    )
     x = PositionalEncoding("sinusoidal")(x)
     x = layers.Reshape((rows * columns, 4 * width))(x)
     for i in range(DEPTH):

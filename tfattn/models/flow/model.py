@@ -919,7 +919,7 @@ class AttentionFlow(GenerativeModel):
         return self.average_network.get_layer("text_encoder")
 
     def _condition_inputs(self):
-        if self.vocabulary is None:
+        if self.max_words is None:
             return super()._condition_inputs()
         return [tensor_input("condition", self.max_words, dtype="int32")]
 

@@ -61,7 +61,7 @@ def build_unet(
         condition = [layers.GlobalAveragePooling1D()(words, mask=mask)]
     vector = conditioning_vector([inputs[1], *condition], 4 * width)
 
-    x = _Patches(dtype="float32")(with_pixel_waves(*inputs[:2], pixels))
+    x = _Patches(dtype="float32")(with_pixel_waves(inputs[0], inputs[1], pixels))
     x = layers.Conv2D(width, 3, padding="same")(x)
     fine = x = _block(x, vector, width)
     x = layers.Conv2D(2 * width, 3, strides=2, padding="same")(x)
