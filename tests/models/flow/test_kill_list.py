@@ -5,7 +5,9 @@ which passes on the library, has to fail on the mutant.
 """
 
 import functools
+import math
 
+import keras
 import pytest
 import test_flow
 import test_inpainting
@@ -13,7 +15,9 @@ from keras import ops
 
 from tfattn.models import AttentionFlow
 from tfattn.models.averaging import Averaging
-from tfattn.models.flow import conditioning, inpainting, likelihood, model
+from tfattn.models.flow import conditioning, densities, inpainting
+from tfattn.models.flow.sampling import LEVELS
+from tfattn.models.replicas import drawn
 
 pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
@@ -64,7 +68,7 @@ def guided(combine):
 
 
 def labels_dropped_for_a_whole_batch(self, labels):
-    number = model.drawn(model.keras.random.uniform, (1, 1), self.seed_generator)
+    number = drawn(keras.random.uniform, (1, 1), self.seed_generator)
     return labels * ops.cast(number >= self.label_dropout, labels.dtype)
 
 
@@ -93,7 +97,7 @@ def modulation_before_the_normalization(self, x, vector):
 
 
 def no_dequantization(self, images, uniform):
-    pixels = ((model.LEVELS - 1) * images + 0.5) / model.LEVELS
+    pixels = ((LEVELS - 1) * images + 0.5) / LEVELS
     return (pixels - self.pixel_mean) / self.pixel_deviation
 
 
@@ -135,8 +139,8 @@ inpainted = inpainting.inpaint
 
 def scale_left_out(function):
     def mutant(self, *arguments):
-        size = model.math.prod(self.image_shape)
-        lost = size * model.math.log(model.LEVELS * self.pixel_deviation)
+        size = math.prod(self.image_shape)
+        lost = size * math.log(LEVELS * self.pixel_deviation)
         return function(self, *arguments) + lost
 
     return mutant
@@ -148,10 +152,10 @@ def noise_left_out(x, *arguments, **options):
 
 def sum_of_the_jacobian(velocity, x, probe):
     """A probe of ones in the place of one of mean 0."""
-    return likelihood_hutchinson(velocity, x, ops.ones_like(probe))
+    return hutchinson(velocity, x, ops.ones_like(probe))
 
 
-likelihood_hutchinson = likelihood.hutchinson
+hutchinson = densities.hutchinson
 average_test = functools.partial(
     test_flow.test_the_average_follows_the_network, "float32"
 )
@@ -264,13 +268,13 @@ MUTANTS = {
         test_flow.test_likelihood_of_a_flow_that_stands_still,
     ),
     "density of the noise left out": (
-        likelihood,
+        densities,
         "standard_normal_log_density",
         noise_left_out,
         test_flow.test_likelihood_of_a_flow_that_stands_still,
     ),
     "probe without signs": (
-        likelihood,
+        densities,
         "hutchinson",
         sum_of_the_jacobian,
         test_flow.test_hutchinson_is_the_exact_divergence_on_average,

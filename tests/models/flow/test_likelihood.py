@@ -9,7 +9,7 @@ from oracle import GAUSSIAN, D, velocity
 
 from tfattn.models import AttentionFlow
 from tfattn.models.flow.conditioning import PixelWaves
-from tfattn.models.flow.likelihood import (
+from tfattn.models.flow.densities import (
     LOG_SNR,
     Draws,
     log_density,

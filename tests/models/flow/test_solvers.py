@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 from oracle import COVARIANCE, GAUSSIAN, MEAN, D, velocity
 
+from tfattn.models.flow.densities import log_density
 from tfattn.models.flow.divergence import exact, hutchinson
-from tfattn.models.flow.likelihood import log_density
 from tfattn.models.flow.solvers import SOLVERS, integrate
 
 pytestmark = pytest.mark.backend

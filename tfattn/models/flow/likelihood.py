@@ -1,133 +1,205 @@
-"""Densities of a flow: by its equation backwards, and a bound that needs none.
+"""What a flow says about images: their log-likelihood, and a bound on it."""
 
-With t a time on the path x_t = (1 − t) ε + t x, σ = (1 − t)/t is the noise relative to
-the image, and λ = −2 log σ is the logarithm of the ratio of signal to noise.
-"""
-
+import functools
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal
 
-from keras import ops
+import numpy as np
+from numpy.typing import ArrayLike
 
-from tfattn._typing import Tensor
-from tfattn.densities import standard_normal_log_density
-from tfattn.models.flow.divergence import exact, hutchinson
-from tfattn.models.flow.solvers import integrate
+from tfattn._checks import check_choice, check_integer, checked_images
+from tfattn.models.compiling import compiled
+from tfattn.models.flow.densities import (
+    LOG_SNR,
+    Draws,
+    log_density,
+    log_density_bound,
+)
+from tfattn.models.flow.sampling import LEVELS, FlowSampling
+from tfattn.models.flow.solvers import SOLVERS
 
-# The λ between which a flow is trained for its likelihood: at the upper end the noise
-# is a tenth of a level of a pixel, at the lower one fifty times an image.
-LOG_SNR = (-8.0, 14.0)
-
-Velocity = Callable[[Tensor, Tensor], Tensor]
+DIVERGENCES = ("hutchinson", "exact")
 
 
-class Draws(NamedTuple):
-    """Random numbers of one sample of `log_density_bound`.
+class FlowLikelihood(FlowSampling):
+    """The part of `AttentionFlow` that measures images.
 
     Attributes:
-        noise: Standard normal, of the shape of the images.
-        log_snr: λ of each image (n,), uniform over `LOG_SNR`.
+        objective: `"samples"` or `"likelihood"`.
     """
 
-    noise: Tensor
-    log_snr: Tensor
+    objective: str
 
+    @functools.cached_property
+    def _log_densities(self):
+        return {
+            (solver, divergence): compiled(
+                self, functools.partial(self._log_density, solver, divergence)
+            )
+            for solver in SOLVERS
+            for divergence in DIVERGENCES
+        }
 
-def time_at(log_snr: Tensor) -> Tensor:
-    """The time t at which the log signal-to-noise ratio is λ: 1/(1 + e^(−λ/2))."""
-    return ops.sigmoid(log_snr / 2)
+    @functools.cached_property
+    def _bound(self):
+        return compiled(self, self._log_density_bound)
 
+    def log_likelihood(
+        self,
+        x: ArrayLike,
+        condition: Sequence[str] | ArrayLike | None = None,
+        *,
+        num_steps: int = 32,
+        solver: Literal["euler", "midpoint", "heun", "rk4"] = "heun",
+        divergence: Literal["hutchinson", "exact"] = "hutchinson",
+        num_samples: int = 1,
+        seed: int = 0,
+        batch_size: int = 100,
+    ) -> np.ndarray:
+        """log P of images of 256 levels, up to the errors named below.
 
-def log_density(
-    velocity: Velocity,
-    x: Tensor,
-    probe: Tensor,
-    *,
-    solver: str,
-    divergence: str,
-    num_steps: int | Tensor,
-    even_in_log_snr: bool,
-) -> Tensor:
-    """log p of images: log N(z; 0, I) − ∫ div v dt, with z the flow's start.
+        With z(t) the flow backwards from the standardized image at t = 1 to z(0),
 
-    Source: Grathwohl et al., *FFJORD*, arXiv:1810.01367, equations 3 and 8.
+            log p(z(1)) = log N(z(0); 0, I) − ∫ div v(z(t), t) dt.
 
-    Args:
-        velocity: Function of images (n, ...) and a time, a scalar.
-        x: Images (n, ...), at t = 1.
-        probe: Signs of the shape of x, for `"hutchinson"`.
-        solver: A name in `SOLVERS`.
-        divergence: `"hutchinson"` or `"exact"`.
-        num_steps: Number of steps from t = 1 to t = 0.
-        even_in_log_snr: Whether the steps are equal in λ, between one step from t = 1
-            and one to t = 0, instead of equal in t. They resolve the levels of pixels.
+        An image of integer levels k is dequantized: each pixel is (k + u)/256 with u
+        uniform in [0, 1). Then log P(k) is at least the mean over u of
+        log p − D·log(256·pixel_deviation), D the number of pixels and channels, and
+        this is what is returned: a lower bound on average. Its errors are that of the
+        solver, which falls with `num_steps`, and that of the samples of u and of the
+        divergence's probe, which falls with `num_samples` and the number of images.
 
-    Returns:
-        Tensor (n,), nats.
-    """
+        Source: Grathwohl et al., *FFJORD*, arXiv:1810.01367, equations 3 and 8; Theis
+        et al., arXiv:1511.01844, section 3.1, for the dequantization.
 
-    def slope(state, t):
-        def at_t(x):
-            return velocity(x, t)
+        Args:
+            x: Images (n, h, w, c) in [0, 1], rounded to 256 levels.
+            condition: Classes (n,) or texts (n), for a model with a condition.
+            num_steps: Steps of the solver, equal in t, or for `objective="likelihood"`
+                in log(t²/(1 − t)²).
+            solver: As for `generate`; the flow is without guidance.
+            divergence: `"hutchinson"`, an unbiased estimate from one random probe for
+                each image, or `"exact"`, which takes D passes through the network.
+            num_samples: Samples of u and of the probe for each image, averaged.
+            seed: Integer seed of these samples.
+            batch_size: Images at once.
 
-        if divergence == "exact":
-            return list(exact(at_t, state[0]))
-        return list(hutchinson(at_t, state[0], probe))
+        Returns:
+            NumPy array (n,), nats per image.
 
-    def slope_in_log_snr(state, log_snr):
-        t = time_at(log_snr)
-        return [t * (1 - t) / 2 * part for part in slope(state, t)]
+        Raises:
+            ValueError: For an argument outside the ranges above, or a condition that
+                does not fit the model.
+        """
+        check_choice("divergence", divergence, DIVERGENCES)
+        self._checked_flow(solver, num_steps)
+        density = self._log_densities[solver, divergence]
 
-    state = [x, ops.zeros((ops.shape(x)[0],))]
-    if even_in_log_snr:
+        def draw(rng, shape):
+            # Signs of equal probability have the least variance of all probes.
+            return [np.sign(rng.random(shape, "float32") - 0.5)]
+
+        return self._mean_log_density(
+            lambda x, encoded, probe: density(x, encoded, probe, num_steps),
+            draw,
+            x,
+            condition,
+            num_samples,
+            seed,
+            batch_size,
+        )
+
+    def log_likelihood_bound(
+        self,
+        x: ArrayLike,
+        condition: Sequence[str] | ArrayLike | None = None,
+        *,
+        num_samples: int = 32,
+        seed: int = 0,
+        batch_size: int = 100,
+    ) -> np.ndarray:
+        """A lower bound on log P of images of 256 levels, without solving an equation.
+
+        The variational bound of the stochastic process that has the same distributions
+        at all times as the flow, for images dequantized as in `log_likelihood`. A
+        sample takes one pass through the network, at one time; only the mean over
+        samples is a bound. It is meant for `objective="likelihood"`: other training
+        never sees the times near 0 and 1 that it covers, and leaves it loose.
+
+        Source: Kingma et al., *Variational Diffusion Models*, arXiv:2107.00630,
+        equations 11 and 17.
+
+        Args:
+            x: Images (n, h, w, c) in [0, 1], rounded to 256 levels.
+            condition: Classes (n,) or texts (n), for a model with a condition.
+            num_samples: Times for each image, spread evenly in log(t²/(1 − t)²).
+            seed: Integer seed of the times, of the noise and of the dequantization.
+            batch_size: Images at once.
+
+        Returns:
+            NumPy array (n,), nats per image.
+
+        Raises:
+            ValueError: For an argument outside the ranges above, or a condition that
+                does not fit the model.
+        """
         lowest, highest = LOG_SNR
-        first, last = (1 / (1 + math.exp(-end / 2)) for end in LOG_SNR)
-        state = integrate(slope, state, solver, 1, 1.0, last)
-        state = integrate(slope_in_log_snr, state, solver, num_steps, highest, lowest)
-        state = integrate(slope, state, solver, 1, first, 0.0)
-    else:
-        state = integrate(slope, state, solver, num_steps, 1.0, 0.0)
-    z, change = state
-    flat = ops.reshape(z, (-1, math.prod(x.shape[1:])))
-    return standard_normal_log_density(flat) + change
+        places = iter(range(check_integer("num_samples", num_samples, least=1)))
 
+        def draw(rng, shape):
+            share = (next(places) + rng.random(shape[0], "float32")) / num_samples
+            log_snr = lowest + (highest - lowest) * share
+            return [rng.standard_normal(shape, "float32"), log_snr]
 
-def log_density_bound(velocity: Velocity, x: Tensor, draws: Draws) -> Tensor:
-    """A sample whose mean is a lower bound of the log-density of images.
+        return self._mean_log_density(
+            self._bound, draw, x, condition, num_samples, seed, batch_size
+        )
 
-    For the model that goes from noise to the image along the stochastic process with
-    the same distributions as the flow's path, the bound is
+    def _mean_log_density(
+        self, density, draw, x, condition, num_samples, seed, batch_size
+    ):
+        """Mean over samples of the log-density of dequantized images, as log P (n,).
 
-        −log p(x) ≤ KL(q(x_t₀ | x) ‖ p(x_t₀)) + ½ ∫ E‖ε − ε̂‖² dλ + E[−log p(x | x_t₁)]
+        Args:
+            density: Function of standardized images, encoded condition and draws.
+            draw: Function of a NumPy generator and the images' shape; returns arrays.
+        """
+        check_integer("num_samples", num_samples, least=1)
+        check_integer("seed", seed, least=0)
+        images = checked_images(x, self.image_shape)
+        images = np.rint((LEVELS - 1) * images) / np.float32(LEVELS - 1)
+        encoded = self._condition(condition, len(images))
+        rng = np.random.default_rng(seed)
+        total = np.zeros(len(images))
+        for _ in range(num_samples):
+            uniform = rng.random(images.shape, "float32")
+            total += self._in_batches(
+                lambda x, u, *rest: density(
+                    self._dequantized(x, u), rest[: len(encoded)], *rest[len(encoded) :]
+                ),
+                batch_size,
+                images,
+                uniform,
+                *encoded,
+                *draw(rng, images.shape),
+            )
+        scale = math.prod(self.image_shape) * math.log(LEVELS * self.pixel_deviation)
+        return (total / num_samples - scale).astype("float32")
 
-    with ε̂ = x_t − t·v(x_t, t), λ over `LOG_SNR`, t₀ and t₁ the times at its ends,
-    p(x_t₀) normal with mean 0 and variance t₀² + (1 − t₀)², and p(x | x_t₁) normal
-    around x_t₁/t₁ with deviation (1 − t₁)/t₁.
+    def _log_density(self, solver, divergence, x, condition, probe, num_steps):
+        """log p of standardized images (n,)."""
+        return log_density(
+            lambda x, t: self.velocity(x, t, condition),
+            x,
+            probe,
+            solver=solver,
+            divergence=divergence,
+            num_steps=num_steps,
+            even_in_log_snr=self.objective == "likelihood",
+        )
 
-    Source: Kingma et al., *Variational Diffusion Models*, arXiv:2107.00630, equations
-    11 and 17.
-
-    Args:
-        velocity: Function of images (n, ...) and times (n,).
-        x: Images (n, ...).
-        draws: The random numbers.
-
-    Returns:
-        Tensor (n,), nats.
-    """
-    lowest, highest = LOG_SNR
-    shape = (-1, *[1] * (len(x.shape) - 1))
-    axes = tuple(range(1, len(x.shape)))
-    t = time_at(draws.log_snr)
-    wide = ops.reshape(t, shape)
-    on_path = (1 - wide) * draws.noise + wide * x
-    found = on_path - wide * velocity(on_path, t)
-    error = ops.sum(ops.square(draws.noise - found), axis=axes)
-
-    first = 1 / (1 + math.exp(-lowest / 2))
-    variance = first**2 + (1 - first) ** 2
-    start = (first**2 * ops.square(x) + (1 - first) ** 2) / variance
-    start = ops.sum(start - 1 + math.log(variance / (1 - first) ** 2), axis=axes) / 2
-    end = (math.log(2 * math.pi) - highest + 1) / 2 * math.prod(x.shape[1:])
-    return -(start + (highest - lowest) / 2 * error + end)
+    def _log_density_bound(self, x, condition, noise, log_snr):
+        return log_density_bound(
+            lambda x, t: self.velocity(x, t, condition), x, Draws(noise, log_snr)
+        )
