@@ -18,30 +18,36 @@ def check_integer(name: str, value: Any, least: int, divisor: int = 1) -> int:
     return int(value)
 
 
+def checked_seed(seed: Any) -> int | None:
+    """The seed as Python's integer, or `None`; ValueError unless one of at least 0."""
+    return None if seed is None else check_integer("seed", seed, least=0)
+
+
 def is_integer(value: Any) -> bool:
     """Python's and NumPy's, but no boolean, which to Python is one."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _is_number(value):
+def is_number(value: Any) -> bool:
+    """Python's and NumPy's integers and floats, but no boolean."""
     return is_integer(value) or isinstance(value, float | np.floating)
 
 
 def check_share(name: str, value: float) -> None:
     """Raises ValueError unless `value` is in [0, 1)."""
-    if not _is_number(value) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise ValueError(f"Expected {name} in [0, 1). Received: {name}={value!r}")
 
 
 def check_fraction(name: str, value: float) -> None:
     """Raises ValueError unless `value` is in [0, 1]."""
-    if not _is_number(value) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         raise ValueError(f"Expected `{name}` in [0, 1]. Received: {name}={value!r}")
 
 
 def check_above_0(name: str, value: float) -> None:
     """Raises ValueError unless `value` is a finite number above 0."""
-    if not _is_number(value) or not 0 < value < np.inf:
+    if not is_number(value) or not 0 < value < np.inf:
         raise ValueError(f"Expected {name} > 0. Received: {name}={value!r}")
 
 

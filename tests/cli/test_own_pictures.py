@@ -68,6 +68,7 @@ def small(monkeypatch):
     monkeypatch.setattr(base, "EPOCH_SIZE", 20)
     monkeypatch.setattr(completion, "EPOCH_SIZE", 20)
     monkeypatch.setattr(completion, "NUM_SAMPLES", 2)
+    monkeypatch.setattr(flow, "NUM_STEPS", 2)
 
 
 # Of each system: its options, the sides and channels, the classes, a number of

@@ -25,7 +25,7 @@ def move_average(
     weights are averaged, those that no gradient trains as well.
 
     Args:
-        average, network: Models of the same weights; the average's are float32.
+        average, network: Models of the same weights; the average's of full precision.
         decay: The decay d of late steps, in [0, 1).
         step: The number s, a scalar.
     """
@@ -46,6 +46,6 @@ class Averaging(keras.layers.Layer):
     def call(self, step: Tensor, *, average: Any, network: Any, decay: float) -> Tensor:
         decay = ops.minimum(decay, (1 + step) / (10 + step))
         for mean, weight in zip(average.weights, network.weights, strict=True):
-            value = ops.cast(weight, "float32")
-            mean.assign(value + decay * (mean - value))
+            value = ops.cast(weight, mean.dtype)
+            mean.assign(value + ops.cast(decay, mean.dtype) * (mean - value))
         return step

@@ -132,6 +132,9 @@ class ImageModel(DataModel, ExportableModel):
         )
 
     def load_own_variables(self, store: Any) -> None:
+        own = self._trainable_variables + self._non_trainable_variables
+        for index, variable in enumerate(own):
+            variable.assign(store[str(index)])
         found = np.array(store["seed_state"]).reshape(-1, 2)
         for state, value in zip(self._seed_states(), found, strict=True):
             state.assign(value)
@@ -181,6 +184,12 @@ class ImageModel(DataModel, ExportableModel):
         for index in frozen:
             parts[index].trainable = False
         return model
+
+    @property
+    def _full_precision(self) -> str:
+        """The type of what is never in half precision, whatever the policy."""
+        half = self.variable_dtype in ("float16", "bfloat16")
+        return "float32" if half else self.variable_dtype
 
     def _averages(self) -> Sequence[keras.Model]:
         """Moving averages of other parts, which are never trained."""

@@ -10,7 +10,6 @@ from keras import ops
 from tfattn.layers import PositionalEncoding
 from tfattn.models.flow import dit
 
-pytestmark = pytest.mark.backend
 SHAPE = (8, 12, 2)  # 2×3 patches
 ATTENTIONS = ("self", "uniform", "residual", None)
 
@@ -97,6 +96,7 @@ def attended(block, attention, y):
     return result
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_block_by_loops(attention):
     inputs = [keras.Input((5, 64)), keras.Input((7,))]
@@ -196,6 +196,7 @@ def test_controls_have_as_many_parameters():
     assert counts["self"] - counts[None] == 2 * (4 + 3) * (64 * 64 + 64)
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("attention", ["self", "uniform"])
 def test_half_precision(attention, policy):
@@ -214,6 +215,7 @@ def test_half_precision(attention, policy):
     assert 0 < error < 0.1
 
 
+@pytest.mark.backend
 def test_save_and_load(tmp_path):
     network = scrambled(build())
     network.save(tmp_path / "network.keras")
@@ -225,6 +227,7 @@ def test_save_and_load(tmp_path):
 # --- maps ---------------------------------------------------------------------
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("block", [0, 1])
 def test_maps_by_loops(block):
     network = scrambled(build(width=16))  # two heads

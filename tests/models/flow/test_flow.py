@@ -119,7 +119,7 @@ def test_the_average_follows_the_network(policy):
     np.testing.assert_array_equal(model.generate(2, num_steps=2, seed=0), before)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
 def test_half_precision_trains_and_generates_in_float32(policy):
     model = flow(num_classes=3, dtype=policy)
     model.compile(keras.optimizers.SGD(0.01))
@@ -188,6 +188,65 @@ def test_guidance_by_its_formula():
     )
     plain = model.generate_from(noise, [1, 2], num_steps=1, solver="euler")
     np.testing.assert_allclose(found, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["heun", "rk4"])
+def test_guidance_reaches_the_last_stage(solver):
+    """By rounding, t + h of the last of 7 steps is above 1."""
+    model = scrambled(flow(num_classes=3), deviation=0.1)
+    noise = model.sample_noise(2, seed=0)
+    labels = [1, 2]
+    found = model.generate_from(noise, labels, guidance=3.0, num_steps=7, solver=solver)
+    one_hot = np.eye(3, dtype="float32")[labels]
+
+    def velocity(x, t):
+        times = np.full(2, t, "float32")
+        with_class, without = (
+            to_numpy(model.average_network([x.astype("float32"), times, y]))
+            for y in (one_hot, 0 * one_hot)
+        )
+        return without + 3.0 * (with_class - without)
+
+    x, h = noise.astype("float64"), 1 / 7
+    for i in range(7):
+        k1 = velocity(x, i * h)
+        if solver == "heun":
+            k2 = velocity(x + h * k1, (i + 1) * h)
+            x = x + h * (k1 + k2) / 2
+        else:
+            k2 = velocity(x + h / 2 * k1, (i + 0.5) * h)
+            k3 = velocity(x + h / 2 * k2, (i + 0.5) * h)
+            k4 = velocity(x + h * k3, (i + 1) * h)
+            x = x + h * (k1 + 2 * k2 + 2 * k3 + k4) / 6
+    expected = to_numpy(model._images(ops.convert_to_tensor(x.astype("float32"))))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_file_goes_on_with_the_average(tmp_path):
+    model = flow()
+    model.compile(keras.optimizers.SGD(0.1))
+    model.train_on_batch(images())
+    model.num_averaged.assign(3000.0)
+    model.save(tmp_path / "flow.keras")
+    again = keras.saving.load_model(tmp_path / "flow.keras")
+    assert float(to_numpy(again.num_averaged)) == 3000
+    for step in (1, 2):
+        for each in (model, again):
+            each.train_on_batch(images(seed=step))
+    for a, b in zip(
+        model.average_network.get_weights(),
+        again.average_network.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_numbers_of_numpy_are_numbers():
+    model = flow()
+    count, seed = np.int64(2), np.int64(3)
+    found = model.generate(count, num_steps=count, seed=seed)
+    np.testing.assert_array_equal(found, model.generate(2, num_steps=2, seed=3))
+    model.log_likelihood(images(1), num_steps=count)
 
 
 def test_trajectory_ends_where_generation_does():
@@ -312,6 +371,8 @@ def test_network_sees_the_time():
         ({"num_steps": 0}, "num_steps"),
         ({"temperature": 0.0}, "temperature"),
         ({"batch_size": 0}, "batch_size"),
+        ({"seed": -1}, "seed"),
+        ({"seed": "0"}, "seed"),
         ({"condition": [0]}, "no condition, because the model has no classes"),
     ],
 )
@@ -322,7 +383,7 @@ def test_bad_arguments_of_generate(arguments, message):
 
 def test_bad_interval_and_shapes():
     model = flow(num_classes=3)
-    for interval in ((0.9, 0.1), (0.5,), 0.5, (0.2, 1.5)):
+    for interval in ((0.9, 0.1), (0.5,), 0.5, (0.2, 1.5), ("0", "1")):
         for guidance in (1.0, 2.0):
             with pytest.raises(ValueError, match="0 <= first < last <= 1"):
                 model.generate(1, [0], guidance=guidance, guidance_interval=interval)
@@ -332,4 +393,6 @@ def test_bad_interval_and_shapes():
     with pytest.raises(ValueError, match="Expected noise of shape"):
         model.generate_from(np.zeros((1, 8, 8, 1)), [0])
     with pytest.raises(ValueError, match="divisible by 8"):
-        flow(num_classes=None).__class__(SHAPE, width=12)
+        AttentionFlow(SHAPE, width=12)
+    with pytest.raises(ValueError, match="pixel_mean"):
+        flow(pixel_mean=7.0)

@@ -14,7 +14,6 @@ from keras import ops
 from tfattn.models import AttentionFlow
 from tfattn.models.flow.inpainting import inpaint, num_passes
 
-pytestmark = pytest.mark.backend
 SHAPE = (8, 12, 1)
 # A smooth field of 3 × 4 pixels.
 H, W = 3, 4
@@ -110,6 +109,7 @@ def curved_velocity(x, t):
     return ops.sin(x + places) - t * x + 0.2 * t * places
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("num_resamplings", [0, 2])
 def test_steps_by_loops(num_resamplings):
     """The noise's Markov kernel and the posterior of Gaussians, with precisions."""
@@ -191,6 +191,7 @@ def test_completions_keep_what_is_visible_and_ignore_the_rest():
     assert np.abs(again - found)[:, 0][~visible].max() > 1e-3
 
 
+@pytest.mark.backend
 def test_completions_depend_on_the_seed_and_not_on_the_batch():
     model, (images, visible) = flow(num_classes=3), pairs()
     arguments = {"condition": [0, 1, 2], "num_samples": 2, **SHORT}
@@ -208,6 +209,7 @@ def test_completions_depend_on_the_seed_and_not_on_the_batch():
     np.testing.assert_allclose(found[:1], one, atol=1e-4)
 
 
+@pytest.mark.backend
 def test_class_and_guidance_of_completions():
     model, (images, visible) = flow(num_classes=3), pairs()
 

@@ -17,7 +17,6 @@ from tfattn.models.flow.densities import (
     time_at,
 )
 
-pytestmark = pytest.mark.backend
 SHAPE = (4, 8, 1)
 
 
@@ -50,6 +49,7 @@ def test_steps_even_in_log_snr_have_the_order_of_their_solver():
     assert few / many > 2.8, (few, many)  # order 2: 4, less what the two ends leave
 
 
+@pytest.mark.backend
 def test_the_bound_of_a_gaussian_is_its_density():
     """The process backwards is exact there: no term of the bound is lost."""
     n = 20_000
@@ -83,6 +83,7 @@ def test_a_wrong_velocity_lowers_the_bound():
     assert wrong < right - 0.1
 
 
+@pytest.mark.backend
 def test_pixel_waves_by_loops():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 3, 2, 2)).astype("float32")
@@ -95,6 +96,7 @@ def test_pixel_waves_by_loops():
     assert np.isfinite(to_numpy(PixelWaves(0.3, 0.2)(x, np.zeros(2, "float32")))).all()
 
 
+@pytest.mark.backend
 def test_the_loss_of_a_likelihood_is_the_error_of_the_noise(monkeypatch):
     """By the formulas, with chosen draws: times even in λ, the error of ε̂ = x − t v."""
     model = AttentionFlow(
@@ -143,6 +145,7 @@ def test_likelihood_and_bound_of_a_flow_that_stands_still():
     assert (model.log_likelihood_bound(x, num_samples=64) < expected).all()
 
 
+@pytest.mark.backend
 def test_a_likelihood_trains_in_a_file(tmp_path):
     model = AttentionFlow(
         SHAPE, width=8, objective="likelihood", dtype="mixed_bfloat16"

@@ -71,6 +71,14 @@ def test_it_starts_from_the_average_and_moves_it():
     assert max(moved) > 1e-4
 
 
+def test_float16_has_its_loss_scaled():
+    reflow = Reflow(scrambled(dtype="mixed_float16"))
+    reflow.compile("adam")
+    assert isinstance(reflow.optimizer, keras.optimizers.LossScaleOptimizer)
+    with pytest.raises(ValueError, match="without validation_data"):
+        reflow.fit([*pairs()[:2]], validation_data=pairs()[:2], verbose=0)
+
+
 @on_tensorflow
 def test_pairs_of_a_flow_are_straightened():
     """One step falls short of the curved flow's end, and less so after reflow."""

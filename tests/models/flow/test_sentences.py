@@ -10,7 +10,6 @@ from keras import ops
 from tfattn.models import AttentionFlow, ImageTransformer
 from tfattn.models.flow.unet import NUM_HEADS, _with_words
 
-pytestmark = pytest.mark.backend
 SHAPE = (8, 12, 1)
 WORDS = ("red", "green", "blue", "chin-length")
 TEXTS = ["Red, green!", "blue"]
@@ -67,6 +66,7 @@ def by_loops(x, words, mask, weights):
     return x + y.reshape(x.shape)
 
 
+@pytest.mark.backend
 def test_positions_attend_to_words_by_loops():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 2, 3, 16)).astype("float32")
@@ -131,6 +131,7 @@ def test_no_condition_is_no_word(model, noise):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.backend
 def test_guidance_starts_from_no_word(model, noise):
     """One Euler step: x + v₀ + w (v_text − v₀), of texts as of their numbers."""
     text, nothing = (
@@ -155,6 +156,7 @@ def test_words_are_dropped_text_by_text(model):
     np.testing.assert_array_equal(kept[~dropped], words[~dropped])
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_a_step_without_any_word_trains_the_null_vector_alone(policy):
     """Of what reads texts: no NaN, and no gradient of words that are not there."""
@@ -208,6 +210,7 @@ def test_maps_of_words(model, noise):
         AttentionFlow(SHAPE, width=8).word_attention_maps(noise, 0.5, TEXTS)
 
 
+@pytest.mark.backend
 @pytest.mark.slow
 def test_the_likelihood_reads_texts(model):
     x = np.random.default_rng(0).integers(0, 256, (2, *SHAPE)) / np.float32(255)
@@ -218,6 +221,7 @@ def test_the_likelihood_reads_texts(model):
     assert np.isfinite(one).all() and np.abs(one - other).min() > 1e-3
 
 
+@pytest.mark.backend
 def test_a_file_holds_the_vocabulary(model, noise, tmp_path):
     model.save(tmp_path / "flow.keras")
     loaded = keras.models.load_model(tmp_path / "flow.keras")

@@ -14,6 +14,7 @@ from tfattn._checks import (
     check_share,
     checked_images,
     checked_partly_visible,
+    checked_seed,
 )
 from tfattn._typing import Tensor
 from tfattn.densities import (
@@ -293,7 +294,7 @@ class CompletionVAE(AdversarialCompletion):
         check_above_0("temperature", temperature)
         images, visible = self._checked_pair(images, visible)
         noise = temperature * keras.random.normal(
-            (len(images), num_samples, self.latent_dim), seed=seed
+            (len(images), num_samples, self.latent_dim), seed=checked_seed(seed)
         )
 
         def latents(part, mean, log_variance):

@@ -93,7 +93,7 @@ class FlowLikelihood(FlowSampling):
                 does not fit the model.
         """
         check_choice("divergence", divergence, DIVERGENCES)
-        self._checked_flow(solver, num_steps)
+        _, num_steps = self._checked_flow(solver, num_steps)
         density = self._log_densities[solver, divergence]
 
         def draw(rng, shape):

@@ -58,7 +58,7 @@ class AttentionFlow(FlowLikelihood):
     Source: Liu et al., *Flow Straight and Fast*, arXiv:2209.03003, equation 1; Lipman
     et al., *Flow Matching for Generative Modeling*, arXiv:2210.02747; Esser et al.,
     arXiv:2403.03206, section 3.1, for the times; Kingma et al., *Variational Diffusion
-    Models*, arXiv:2107.00630, equation 18, for the other objective; Ho & Salimans,
+    Models*, arXiv:2107.00630, equation 17, for the other objective; Ho & Salimans,
     *Classifier-Free Diffusion Guidance*, arXiv:2207.12598.
 
     Args:
@@ -80,7 +80,8 @@ class AttentionFlow(FlowLikelihood):
         pixel_deviation: Standard deviation of a pixel, above 0, which becomes 1.
         label_dropout: Share of the images that are trained without their class or text.
         ema_decay: Decay of the moving average, in [0, 1). Early on the average is
-            shorter: the decay is at most (1 + s)/(10 + s) in step s.
+            shorter: the decay is at most (1 + s)/(10 + s) in step s, counted in
+            batches.
         seed: Seed of the draws in training.
 
     Call arguments:
@@ -129,10 +130,11 @@ class AttentionFlow(FlowLikelihood):
         check_choice("attention", attention, self.ATTENTIONS)
         check_choice("objective", objective, OBJECTIVES)
         width = check_integer("width", width, least=8, divisor=8)
+        check_fraction("pixel_mean", pixel_mean)
         check_above_0("pixel_deviation", pixel_deviation)
         check_share("label_dropout", label_dropout)
         check_share("ema_decay", ema_decay)
-        self.vocabulary = vocabulary and tuple(vocabulary)
+        self.vocabulary = None if vocabulary is None else tuple(map(str, vocabulary))
         if max_words is not None:
             max_words = check_integer("max_words", max_words, least=1)
         self.max_words = max_words
@@ -152,8 +154,8 @@ class AttentionFlow(FlowLikelihood):
         if objective == "likelihood":
             pixels = (pixel_mean, pixel_deviation)
         of_texts = {}
-        if vocabulary is not None:
-            of_texts = {"vocabulary": vocabulary, "max_words": max_words}
+        if self.vocabulary is not None:
+            of_texts = {"vocabulary": self.vocabulary, "max_words": max_words}
         build = functools.partial(
             NETWORKS[network],
             self.image_shape,
@@ -167,7 +169,7 @@ class AttentionFlow(FlowLikelihood):
             self.trained_network = build(name="network")
         self.trained_network.autocast = False
         # It generates and measures: never in half precision.
-        with self._settings(self.variable_dtype):
+        with self._settings(self._full_precision):
             average = build(name="average")
         self.average_network = averaged_copy(self.trained_network, average)
         self.num_averaged = self.add_weight(

@@ -48,7 +48,8 @@ class Reflow(keras.Model):
     """
 
     def __init__(self, flow: AttentionFlow, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # With the flow's policy, float16 gets its loss scaled.
+        super().__init__(**{"dtype": flow.dtype_policy, **kwargs})
         self.flow = flow
         # As in the flow: half precision would round the noise and the time.
         self.autocast = False
@@ -57,18 +58,22 @@ class Reflow(keras.Model):
         flow.num_averaged.assign(0.0)
         self.built = True
 
-    def fit(
-        self, x: Any = None, *arguments: Any, **options: Any
-    ) -> keras.callbacks.History:
+    def fit(self, x: Any = None, **options: Any) -> keras.callbacks.History:
         """`keras.Model.fit` on a list: noise, images and the condition, if any.
 
         Raises:
             ValueError: For noise and images that are not of the flow's shape and of one
                 number, or a condition that does not fit the flow.
         """
+        for name in ("y", "sample_weight", "class_weight", "validation_data"):
+            if options.get(name) is not None:
+                raise ValueError(
+                    f"Expected pairs without {name}. Received: {name} of type "
+                    f"{type(options[name]).__name__}"
+                )
         if not is_data_set(x):
             x = self._checked_pairs(x)
-        return super().fit(x, *arguments, **options)
+        return super().fit(x, **options)
 
     def _checked_pairs(self, x):
         if not isinstance(x, list | tuple) or len(x) not in (2, 3):

@@ -15,6 +15,8 @@ from tfattn._checks import (
     check_integer,
     checked_images,
     checked_partly_visible,
+    checked_seed,
+    is_number,
 )
 from tfattn._typing import Tensor
 from tfattn.models.compiling import compiled
@@ -170,7 +172,7 @@ class FlowSampling(GenerativeModel):
         """Samples the noise that images start from: NumPy array (n, h, w, c)."""
         n = check_integer("n", n, least=1)
         check_above_0("temperature", temperature)
-        noise = keras.random.normal((n, *self.image_shape), seed=seed)
+        noise = keras.random.normal((n, *self.image_shape), seed=checked_seed(seed))
         return ops.convert_to_numpy(temperature * noise)
 
     def generate_from(
@@ -187,7 +189,7 @@ class FlowSampling(GenerativeModel):
         """The images that start from given noise (n, h, w, c), as `generate`."""
         noise = self._checked_noise(noise)
         guide = self._checked_guidance(condition, guidance, guidance_interval)
-        flow = self._checked_flow(solver, num_steps)
+        flow, num_steps = self._checked_flow(solver, num_steps)
         encoded = self._condition(condition, len(noise))
         return self._in_batches(
             lambda x, *encoded: self._images(
@@ -220,7 +222,7 @@ class FlowSampling(GenerativeModel):
         """
         noise = self._checked_noise(noise)
         guide = self._checked_guidance(condition, guidance, guidance_interval)
-        flow = self._checked_flow(solver, num_steps)
+        flow, num_steps = self._checked_flow(solver, num_steps)
         encoded = self._condition(condition, len(noise))
         states = [ops.convert_to_tensor(noise)]
         for i in range(num_steps):
@@ -250,7 +252,7 @@ class FlowSampling(GenerativeModel):
             the model was trained on.
         """
         x = checked_images(x, self.image_shape)
-        flow = self._checked_flow(solver, num_steps)
+        flow, num_steps = self._checked_flow(solver, num_steps)
         encoded = self._condition(condition, len(x))
         return self._in_batches(
             lambda x, *encoded: flow(
@@ -332,7 +334,7 @@ class FlowSampling(GenerativeModel):
         num_resamplings: int = 4,
         temperature: float = 1.0,
         seed: int | None = None,
-        batch_size: int = 250,
+        batch_size: int = 50,
     ) -> np.ndarray:
         """Samples the hidden pixels of images, given the visible ones (inpainting).
 
@@ -353,7 +355,8 @@ class FlowSampling(GenerativeModel):
             num_resamplings: How often each step but the last is repeated.
             temperature: Standard deviation of the noise of the hidden pixels.
             seed: Integer; the same seed gives the same completions.
-            batch_size: Completions computed at once.
+            batch_size: Completions computed at once. Their noise takes as many images
+                as there are passes through the network.
 
         Returns:
             NumPy array (n, num_samples, h, w, c) in [0, 1]; visible pixels are those
@@ -376,14 +379,16 @@ class FlowSampling(GenerativeModel):
         images, visible = (np.repeat(a, num_samples, axis=0) for a in (images, visible))
         deviation = np.where(visible, 1, temperature).astype("float32")
         size = (1 + num_passes(num_steps, num_resamplings), *self.image_shape)
-        rng = np.random.default_rng(seed)
+        if seed is None:  # as `keras.utils.set_random_seed` has it
+            drawn = keras.random.randint((), 0, 2**31 - 1)
+            seed = int(ops.convert_to_numpy(drawn))
+        rng = np.random.default_rng(checked_seed(seed))
 
         def inpainted(x, visible, deviation, *encoded):
             # Image after image, so that no sample depends on the size of the batch.
-            noise = ops.convert_to_tensor(
-                rng.standard_normal((len(x), *size), "float32")
-            )
-            noise = deviation[:, None] * noise
+            noise = rng.standard_normal((len(x), *size), "float32")
+            noise *= ops.convert_to_numpy(deviation)[:, None]
+            noise = ops.convert_to_tensor(noise)
             return self._inpaint(
                 x, visible, noise, encoded, guide, num_steps, num_resamplings
             )
@@ -425,11 +430,7 @@ class FlowSampling(GenerativeModel):
         """What `_guided_velocity` takes."""
         check_above_0("guidance", guidance)
         interval = (0.0, 1.0) if interval is None else interval
-        if (
-            not isinstance(interval, tuple | list)
-            or len(interval) != 2
-            or not 0 <= interval[0] < interval[1] <= 1
-        ):
+        if not _is_interval(interval):
             raise ValueError(
                 "Expected guidance_interval as two times 0 <= first < last <= 1. "
                 f"Received: guidance_interval={interval!r}"
@@ -441,12 +442,14 @@ class FlowSampling(GenerativeModel):
                 "Guidance weights the class or text. Expected a condition. "
                 f"Received: condition=None, guidance={guidance}"
             )
-        return [ops.convert_to_tensor(v, "float32") for v in (guidance, *interval)]
+        first, last = interval
+        if last == 1:  # the last stage of a step may be past 1 by rounding
+            last = np.inf
+        return [ops.convert_to_tensor(v, "float32") for v in (guidance, first, last)]
 
     def _checked_flow(self, solver, num_steps):
         check_choice("solver", solver, tuple(SOLVERS))
-        check_integer("num_steps", num_steps, least=1)
-        return self._flows[solver]
+        return self._flows[solver], check_integer("num_steps", num_steps, least=1)
 
     def _in_batches(self, function, batch_size, *arrays):
         check_integer("batch_size", batch_size, least=1)
@@ -455,3 +458,10 @@ class FlowSampling(GenerativeModel):
             for i in range(0, len(arrays[0]), batch_size)
         ]
         return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+
+
+def _is_interval(times):
+    """Whether these are two times, the first before the last."""
+    if not isinstance(times, tuple | list) or len(times) != 2:
+        return False
+    return all(map(is_number, times)) and 0 <= times[0] < times[1] <= 1

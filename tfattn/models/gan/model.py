@@ -13,6 +13,7 @@ from tfattn._checks import (
     check_integer,
     check_share,
     checked_images,
+    checked_seed,
 )
 from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel, loss_cotangent
@@ -116,7 +117,7 @@ class SelfAttentionGAN(AdversarialModel):
                 self.image_shape, *shared, num_halvings(self.image_shape)
             )
         # It draws the images that are kept and measured: never in half precision.
-        with self._settings(self.variable_dtype):
+        with self._settings(self._full_precision):
             average = build_generator(*of_generator, name="generator_average")
         self.generator_average = averaged_copy(self.generator, average)
         self.trackers = [
@@ -216,7 +217,7 @@ class SelfAttentionGAN(AdversarialModel):
         """Samples n latents from N(0, temperature²·I): NumPy array (n, latent_dim)."""
         n = check_integer("n", n, least=1)
         check_above_0("temperature", temperature)
-        latents = keras.random.normal((n, self.latent_dim), seed=seed)
+        latents = keras.random.normal((n, self.latent_dim), seed=checked_seed(seed))
         return ops.convert_to_numpy(temperature * latents)
 
     def generate(

@@ -13,6 +13,7 @@ from tfattn._checks import (
     check_choice,
     check_integer,
     checked_images,
+    checked_seed,
     checked_visible,
 )
 from tfattn._typing import Tensor
@@ -114,7 +115,7 @@ class ImageTransformer(GenerativeModel):
         self.num_heads = check_integer("num_heads", num_heads, least=1)
         self.width = check_integer("width", width, least=1)
         self.condition = condition
-        self.vocabulary = vocabulary and tuple(vocabulary)
+        self.vocabulary = None if vocabulary is None else tuple(map(str, vocabulary))
         if max_words is not None:
             max_words = check_integer("max_words", max_words, least=1)
         self.max_words = max_words
@@ -317,7 +318,7 @@ class ImageTransformer(GenerativeModel):
         check_above_0("temperature", temperature)
         # One uniform number for each token, whichever way its logits are computed.
         uniform = ops.convert_to_numpy(
-            keras.random.uniform((n, self.tokens.num_tokens), seed=seed)
+            keras.random.uniform((n, self.tokens.num_tokens), seed=checked_seed(seed))
         )
         draw = self._draw_with_cache if use_cache else self._draw_without_cache
         temperature = ops.convert_to_tensor(temperature, "float32")

@@ -12,6 +12,7 @@ from tfattn._checks import (
     check_choice,
     check_integer,
     checked_images,
+    checked_seed,
 )
 from tfattn._typing import Tensor
 from tfattn.densities import gaussian_log_density, gaussian_sample
@@ -269,7 +270,7 @@ class AttentionVAE(GenerativeModel):
         """
         n = check_integer("n", n, least=1)
         check_above_0("temperature", temperature)
-        noise = keras.random.normal((n, self.latent_dim), seed=seed)
+        noise = keras.random.normal((n, self.latent_dim), seed=checked_seed(seed))
         return self.prior.inverse(temperature * noise, *self._condition(condition, n))
 
     def generate(
