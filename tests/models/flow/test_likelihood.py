@@ -11,7 +11,6 @@ from tfattn.models import AttentionFlow
 from tfattn.models.flow.conditioning import PixelWaves
 from tfattn.models.flow.densities import (
     LOG_SNR,
-    Draws,
     log_density,
     log_density_bound,
     time_at,
@@ -56,12 +55,12 @@ def test_the_bound_of_a_gaussian_is_its_density():
     rng = np.random.default_rng(0)
     for x in GAUSSIAN.rvs(3, random_state=1).astype("float32"):
         log_snr = LOG_SNR[0] + (LOG_SNR[1] - LOG_SNR[0]) * rng.random(n, "float32")
-        draws = Draws(
+        draws = (
             ops.convert_to_tensor(rng.standard_normal((n, D), "float32")),
             ops.convert_to_tensor(log_snr),
         )
         many = ops.convert_to_tensor(np.broadcast_to(x, (n, D)).copy())
-        found = to_numpy(log_density_bound(velocity, many, draws))
+        found = to_numpy(log_density_bound(velocity, many, *draws))
         error = found.std() / np.sqrt(n)
         assert error < 0.3
         # Outside of LOG_SNR some hundredths of a nat are left.
@@ -73,11 +72,11 @@ def test_a_wrong_velocity_lowers_the_bound():
     n, rng = 20_000, np.random.default_rng(0)
     x = np.broadcast_to(GAUSSIAN.rvs(1, random_state=1), (n, D)).astype("float32")
     log_snr = LOG_SNR[0] + (LOG_SNR[1] - LOG_SNR[0]) * rng.random(n, "float32")
-    draws = Draws(
-        *map(ops.convert_to_tensor, (rng.standard_normal((n, D), "float32"), log_snr))
+    draws = tuple(
+        map(ops.convert_to_tensor, (rng.standard_normal((n, D), "float32"), log_snr))
     )
     right, wrong = (
-        to_numpy(log_density_bound(field, ops.convert_to_tensor(x), draws)).mean()
+        to_numpy(log_density_bound(field, ops.convert_to_tensor(x), *draws)).mean()
         for field in (velocity, lambda x, t: velocity(x, t) + 0.3)
     )
     assert wrong < right - 0.1

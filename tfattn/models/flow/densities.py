@@ -6,7 +6,6 @@ the image, and λ = −2 log σ is the logarithm of the ratio of signal to noise
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 from keras import ops
 
@@ -20,18 +19,6 @@ from tfattn.models.flow.solvers import integrate
 LOG_SNR = (-8.0, 14.0)
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-
-
-class Draws(NamedTuple):
-    """Random numbers of one sample of `log_density_bound`.
-
-    Attributes:
-        noise: Standard normal, of the shape of the images.
-        log_snr: λ of each image (n,), uniform over `LOG_SNR`.
-    """
-
-    noise: Tensor
-    log_snr: Tensor
 
 
 def time_at(log_snr: Tensor) -> Tensor:
@@ -93,7 +80,9 @@ def log_density(
     return standard_normal_log_density(flat) + change
 
 
-def log_density_bound(velocity: Velocity, x: Tensor, draws: Draws) -> Tensor:
+def log_density_bound(
+    velocity: Velocity, x: Tensor, noise: Tensor, log_snr: Tensor
+) -> Tensor:
     """A sample whose mean is a lower bound of the log-density of images.
 
     For the model that goes from noise to the image along the stochastic process with
@@ -111,7 +100,8 @@ def log_density_bound(velocity: Velocity, x: Tensor, draws: Draws) -> Tensor:
     Args:
         velocity: Function of images (n, ...) and times (n,).
         x: Images (n, ...).
-        draws: The random numbers.
+        noise: Standard normal, of the shape of the images.
+        log_snr: λ of each image (n,), uniform over `LOG_SNR`.
 
     Returns:
         Tensor (n,), nats.
@@ -119,11 +109,11 @@ def log_density_bound(velocity: Velocity, x: Tensor, draws: Draws) -> Tensor:
     lowest, highest = LOG_SNR
     shape = (-1, *[1] * (len(x.shape) - 1))
     axes = tuple(range(1, len(x.shape)))
-    t = time_at(draws.log_snr)
+    t = time_at(log_snr)
     wide = ops.reshape(t, shape)
-    on_path = (1 - wide) * draws.noise + wide * x
+    on_path = (1 - wide) * noise + wide * x
     found = on_path - wide * velocity(on_path, t)
-    error = ops.sum(ops.square(draws.noise - found), axis=axes)
+    error = ops.sum(ops.square(noise - found), axis=axes)
 
     first = 1 / (1 + math.exp(-lowest / 2))
     variance = first**2 + (1 - first) ** 2

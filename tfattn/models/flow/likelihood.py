@@ -12,7 +12,6 @@ from tfattn._checks import check_choice, check_integer, checked_images
 from tfattn.models.compiling import compiled
 from tfattn.models.flow.densities import (
     LOG_SNR,
-    Draws,
     log_density,
     log_density_bound,
 )
@@ -201,5 +200,5 @@ class FlowLikelihood(FlowSampling):
 
     def _log_density_bound(self, x, condition, noise, log_snr):
         return log_density_bound(
-            lambda x, t: self.velocity(x, t, condition), x, Draws(noise, log_snr)
+            lambda x, t: self.velocity(x, t, condition), x, noise, log_snr
         )

@@ -22,6 +22,7 @@ from tfattn.models.averaging import averaged_copy, move_average
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.flow.densities import LOG_SNR, time_at
 from tfattn.models.flow.dit import DEPTH, block_attention_map, build_dit
+from tfattn.models.flow.inpainting import FlowInpainting
 from tfattn.models.flow.likelihood import FlowLikelihood
 from tfattn.models.flow.sampling import NUM_STEPS
 from tfattn.models.flow.unet import build_unet
@@ -32,7 +33,7 @@ OBJECTIVES = {"samples": "velocity_error", "likelihood": "noise_error"}
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class AttentionFlow(FlowLikelihood):
+class AttentionFlow(FlowInpainting, FlowLikelihood):
     """Rectified flow from noise to images, by a network with attention.
 
     With x₁ an image whose pixels are standardized, ε standard normal noise, y an

@@ -1,4 +1,4 @@
-"""What a flow generates: images from noise, noise from images, and hidden pixels."""
+"""What a flow generates: images from noise, and noise from images."""
 
 import functools
 from collections.abc import Sequence
@@ -14,13 +14,11 @@ from tfattn._checks import (
     check_choice,
     check_integer,
     checked_images,
-    checked_partly_visible,
     checked_seed,
     is_number,
 )
 from tfattn._typing import Tensor
 from tfattn.models.compiling import compiled
-from tfattn.models.flow.inpainting import inpaint, num_passes
 from tfattn.models.flow.solvers import SOLVERS, integrate
 from tfattn.models.generative import GenerativeModel
 
@@ -48,10 +46,6 @@ class FlowSampling(GenerativeModel):
             solver: compiled(self, functools.partial(self._flow, solver))
             for solver in SOLVERS
         }
-
-    @functools.cached_property
-    def _inpaint(self):
-        return compiled(self, self._inpainted)
 
     # --- pixels ---------------------------------------------------------------
 
@@ -187,14 +181,11 @@ class FlowSampling(GenerativeModel):
         batch_size: int = 250,
     ) -> np.ndarray:
         """The images that start from given noise (n, h, w, c), as `generate`."""
-        noise = self._checked_noise(noise)
-        guide = self._checked_guidance(condition, guidance, guidance_interval)
-        flow, num_steps = self._checked_flow(solver, num_steps)
-        encoded = self._condition(condition, len(noise))
+        noise, encoded, flow, num_steps = self._start(
+            noise, condition, guidance, guidance_interval, solver, num_steps
+        )
         return self._in_batches(
-            lambda x, *encoded: self._images(
-                flow(x, encoded, guide, num_steps, 0.0, 1.0)
-            ),
+            lambda x, *encoded: self._images(flow(x, encoded, num_steps, 0.0, 1.0)),
             batch_size,
             noise,
             *encoded,
@@ -220,14 +211,13 @@ class FlowSampling(GenerativeModel):
             NumPy array (n, num_steps + 1, h, w, c): at times 0, 1/num_steps, …, 1,
             scaled as images are and cut to [0, 1].
         """
-        noise = self._checked_noise(noise)
-        guide = self._checked_guidance(condition, guidance, guidance_interval)
-        flow, num_steps = self._checked_flow(solver, num_steps)
-        encoded = self._condition(condition, len(noise))
+        noise, encoded, flow, num_steps = self._start(
+            noise, condition, guidance, guidance_interval, solver, num_steps
+        )
         states = [ops.convert_to_tensor(noise)]
         for i in range(num_steps):
             times = i / num_steps, (i + 1) / num_steps
-            states.append(flow(states[-1], encoded, guide, 1, *times))
+            states.append(flow(states[-1], encoded, 1, *times))
         images = [ops.convert_to_numpy(self._images(state)) for state in states]
         return np.stack(images, axis=1)
 
@@ -321,101 +311,16 @@ class FlowSampling(GenerativeModel):
             points.append(self.generate_from(noise, condition, **solving))
         return np.stack(points, axis=1)
 
-    def complete(
-        self,
-        images: ArrayLike,
-        visible: ArrayLike,
-        *,
-        condition: Sequence[str] | ArrayLike | None = None,
-        num_samples: int = 1,
-        guidance: float = 1.0,
-        guidance_interval: tuple[float, float] | None = None,
-        num_steps: int = NUM_STEPS,
-        num_resamplings: int = 4,
-        temperature: float = 1.0,
-        seed: int | None = None,
-        batch_size: int = 50,
-    ) -> np.ndarray:
-        """Samples the hidden pixels of images, given the visible ones (inpainting).
+    def _start(self, noise, condition, guidance, interval, solver, num_steps):
+        """The checked noise, its encoded condition, the guided flow, its steps."""
+        noise = self._checked_noise(noise)
+        guide = self._checked_guidance(condition, guidance, interval)
+        flow, num_steps = self._checked_flow(solver, num_steps)
 
-        Any pixels may be visible: a part of the image, or every second one, which is
-        super-resolution. The model needs no training for it. The samples are
-        approximate, and fit the visible pixels better with more resamplings: see
-        `tfattn.models.flow.inpainting.inpaint`.
+        def guided(x, encoded, num_steps, start, end):
+            return flow(x, encoded, guide, num_steps, start, end)
 
-        Args:
-            images: Images (n, h, w, c) in [0, 1]; hidden pixels are ignored.
-            visible: Boolean array (h, w) or (n, h, w), `True` where a pixel is known;
-                each image needs both kinds.
-            condition: Classes (n,) or texts (n), for a model with a condition.
-            num_samples: Completions of each image.
-            guidance, guidance_interval: As for `generate`.
-            num_steps: Steps from noise to images. Each visit of a step takes one pass
-                through the network, with guidance two.
-            num_resamplings: How often each step but the last is repeated.
-            temperature: Standard deviation of the noise of the hidden pixels.
-            seed: Integer; the same seed gives the same completions.
-            batch_size: Completions computed at once. Their noise takes as many images
-                as there are passes through the network.
-
-        Returns:
-            NumPy array (n, num_samples, h, w, c) in [0, 1]; visible pixels are those
-            of `images`, bit by bit.
-
-        Raises:
-            ValueError: For an argument outside the ranges above, images of another
-                shape, with NaN or outside [0, 1], a mask of another shape or type, one
-                that is all visible or all hidden, or a condition that does not fit the
-                model.
-        """
-        num_samples = check_integer("num_samples", num_samples, least=1)
-        num_steps = check_integer("num_steps", num_steps, least=1)
-        num_resamplings = check_integer("num_resamplings", num_resamplings, least=0)
-        check_above_0("temperature", temperature)
-        guide = self._checked_guidance(condition, guidance, guidance_interval)
-        images = checked_images(images, self.image_shape)
-        visible = checked_partly_visible(visible, len(images), self.image_shape)
-        encoded = self._condition(condition, len(images))
-        images, visible = (np.repeat(a, num_samples, axis=0) for a in (images, visible))
-        deviation = np.where(visible, 1, temperature).astype("float32")
-        size = (1 + num_passes(num_steps, num_resamplings), *self.image_shape)
-        if seed is None:  # as `keras.utils.set_random_seed` has it
-            drawn = keras.random.randint((), 0, 2**31 - 1)
-            seed = int(ops.convert_to_numpy(drawn))
-        rng = np.random.default_rng(checked_seed(seed))
-
-        def inpainted(x, visible, deviation, *encoded):
-            # Image after image, so that no sample depends on the size of the batch.
-            noise = rng.standard_normal((len(x), *size), "float32")
-            noise *= ops.convert_to_numpy(deviation)[:, None]
-            noise = ops.convert_to_tensor(noise)
-            return self._inpaint(
-                x, visible, noise, encoded, guide, num_steps, num_resamplings
-            )
-
-        completions = self._in_batches(
-            inpainted,
-            batch_size,
-            images,
-            visible,
-            deviation,
-            *(ops.repeat(part, num_samples, axis=0) for part in encoded),
-        )
-        completions = np.where(visible, images, completions)
-        return completions.reshape(-1, num_samples, *self.image_shape)
-
-    def _inpainted(
-        self, images, visible, noise, condition, guidance, num_steps, num_resamplings
-    ):
-        x = inpaint(
-            lambda x, t: self._guided_velocity(x, t, condition, guidance),
-            self._dequantized(images, 0.5),
-            visible,
-            noise,
-            num_steps,
-            num_resamplings,
-        )
-        return self._images(x)
+        return noise, self._condition(condition, len(noise)), guided, num_steps
 
     def _checked_noise(self, noise):
         noise = np.asarray(noise, "float32")

@@ -8,8 +8,8 @@ import keras
 from keras import layers, ops
 
 from tfattn._typing import Shape, Tensor
-from tfattn.layers import MultiHeadAttention
-from tfattn.layers.patches import images_to_patches, patches_to_images
+from tfattn.layers import DepthToSpace, MultiHeadAttention
+from tfattn.layers.patches import images_to_patches
 from tfattn.models.attention import attention_layer
 from tfattn.models.flow.conditioning import (
     ModulatedNormalization,
@@ -83,7 +83,7 @@ def build_unet(
         dtype="float32",
         name="velocity",
     )
-    return keras.Model(inputs, _Images(dtype="float32")(last(x)), name=name)
+    return keras.Model(inputs, DepthToSpace(dtype="float32")(last(x)), name=name)
 
 
 def _block(x, vector, channels):
@@ -142,11 +142,3 @@ class _Patches(layers.Layer):
 
     def call(self, x):
         return images_to_patches(x, PATCH_SIZE)
-
-
-@keras.saving.register_keras_serializable(package="tfattn")
-class _Images(layers.Layer):
-    """`patches_to_images` as a layer."""
-
-    def call(self, x):
-        return patches_to_images(x, PATCH_SIZE)
