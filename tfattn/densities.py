@@ -37,12 +37,17 @@ def gaussian_sample(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor
     return mean + ops.exp(0.5 * log_variance) * noise
 
 
-def bounded_log_variance(log_variance: Tensor) -> Tensor:
-    """A log-variance kept between −15 and 15, where its exponentials are harmless.
+def bounded_features(features: Tensor) -> Tensor:
+    """Features kept where the gradients of several networks in a row do not overflow.
 
     No trained model comes near. One that a large learning rate throws off gets a large
     loss, and not NaN.
     """
+    return ops.clip(features, -1e4, 1e4)
+
+
+def bounded_log_variance(log_variance: Tensor) -> Tensor:
+    """A log-variance kept between −15 and 15, for the reason of `bounded_features`."""
     return ops.clip(log_variance, -15.0, 15.0)
 
 

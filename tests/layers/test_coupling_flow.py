@@ -1,4 +1,5 @@
 import checks
+import keras
 import numpy as np
 import pytest
 
@@ -67,6 +68,16 @@ def test_condition_changes_the_density():
     z = checks.images((1, 4))
     first, second = (flow(z, np.eye(3, dtype="float32")[i : i + 1])[1] for i in (0, 1))
     assert abs(float(first[0]) - float(second[0])) > 1e-3
+
+
+def test_large_vectors_and_weights_have_finite_densities_and_gradients():
+    flow = built(4, 5)
+    for variable in flow.trainable_variables:
+        variable.assign(20 * variable)
+    z = keras.ops.convert_to_tensor(1e6 * checks.images((7, 5)))
+    gradients = checks.gradients_of(lambda z: keras.ops.sum(flow(z)[1]))
+    assert np.all(np.isfinite(checks.numpy_of(flow(z)[1])))
+    assert np.all(np.isfinite(checks.numpy_of(gradients(z)[0])))
 
 
 def test_bad_arguments():

@@ -7,7 +7,7 @@ from keras import ops
 
 from tfattn._checks import check_integer
 from tfattn._typing import Shape, Tensor
-from tfattn.densities import standard_normal_log_density
+from tfattn.densities import bounded_features, standard_normal_log_density
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -80,8 +80,9 @@ class CouplingFlow(keras.layers.Layer):
     def _scale_and_shift(self, index, fixed, condition):
         if condition is not None:
             fixed = ops.concatenate([fixed, condition], axis=-1)
-        scale, shift = ops.split(self.networks[index](fixed), 2, axis=-1)
-        return 2 * ops.tanh(scale / 2), shift
+        outputs = self.networks[index](bounded_features(fixed))
+        scale, shift = ops.split(outputs, 2, axis=-1)
+        return 2 * ops.tanh(scale / 2), bounded_features(shift)
 
     def call(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         # Even layers keep the front half and change the back half; swapping the

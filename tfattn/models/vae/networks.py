@@ -1,10 +1,10 @@
 """The encoder and the two halves of the decoder of `AttentionVAE`."""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from tfattn._typing import Tensor
-from tfattn.densities import bounded_log_variance
+from tfattn.densities import bounded_features, bounded_log_variance
 from tfattn.layers import DepthToSpace
 from tfattn.models.attention import attention_layer
 
@@ -78,7 +78,7 @@ def gaussian(x: Tensor, latent_dim: int) -> list[Tensor]:
     return [
         layers.Dense(latent_dim, activation, dtype="float32", name=name)(x)
         for name, activation in (
-            ("mean", None),
+            ("mean", bounded_features),
             ("log_variance", bounded_log_variance),
         )
     ]
@@ -96,13 +96,4 @@ def residual_block(x: Tensor) -> Tensor:
         padding="same",
         kernel_initializer=keras.initializers.VarianceScaling(0.1),
     )(y)
-    return layers.Activation(_bounded)(layers.Add()([x, y]))
-
-
-def _bounded(features):
-    """Features kept where the gradients of several blocks do not overflow.
-
-    No trained model comes near. One that a large learning rate throws off gets a large
-    loss, and not NaN.
-    """
-    return ops.clip(features, -1e4, 1e4)
+    return layers.Activation(bounded_features)(layers.Add()([x, y]))
