@@ -32,7 +32,7 @@ os.environ.setdefault("TFATTN_OFFLINE", "1")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what was not asked for, and marks the notebooks."""
+    """Leaves out what was not asked for."""
     chosen = config.option.markexpr
 
     def is_asked_for(item):
@@ -43,10 +43,6 @@ def pytest_collection_modifyitems(config, items):
         return all(marker in chosen for marker in markers)
 
     items[:] = [item for item in items if is_asked_for(item)]
-    for item in items:
-        # Notebooks that use another data set where one is not available.
-        if item.path.suffix == ".ipynb" and "fallback=" in item.path.read_text():
-            item.add_marker(pytest.mark.real_data)
 
 
 def pytest_collection_finish():

@@ -498,6 +498,21 @@ def test_complete(face, capsys):
     assert (out / "sheet.png").read_bytes() == before
 
 
+def test_completions_are_pasted_into_the_picture(face, tmp_path, capsys):
+    mask = tmp_path / "mask.png"
+    levels = np.full((200, 150), 255, "uint8")
+    levels[111:140, 60:95] = 0
+    Image.fromarray(levels).save(mask)
+    arguments = ["complete", str(face), "--mask", str(mask), "--num-samples", "2"]
+    cli.main([*arguments, "--paste", "--out", str(tmp_path / "out")])
+    assert "put back at 150×200 pixels" in capsys.readouterr().out
+    before = np.asarray(Image.open(face))
+    first, second = (np.asarray(Image.open(tmp_path / f"out/0{k}.png")) for k in (1, 2))
+    for after in (first, second):
+        np.testing.assert_array_equal(after[levels == 255], before[levels == 255])
+    assert np.any(first != before) and np.any(first != second)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

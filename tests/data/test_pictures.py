@@ -21,7 +21,7 @@ def test_a_picture_of_the_models_size_is_left_alone(tmp_path):
     np.testing.assert_array_equal(image[..., 0], levels.astype("float32") / 255)
     assert image.dtype == np.float32
     assert "16×12 pixels, L" in words and "resized" not in words
-    pictures.write_picture(tmp_path / "b.png", image)
+    pictures.as_picture(image).save(tmp_path / "b.png")
     again, _ = pictures.read_picture(tmp_path / "b.png", (12, 16, 1))
     np.testing.assert_array_equal(again, image)
 

@@ -160,7 +160,10 @@ def test_finding_tfattn(tmp_path):
 
 @pytest.mark.ci
 def test_each_notebook_runs_alone_with_the_wheel(tmp_path):
-    """Copied into an empty folder, with tfattn as its wheel installs it."""
+    """Copied into an empty folder, with tfattn as its wheel installs it.
+
+    Where this machine has the data sets, it is with them, and not with their fallback.
+    """
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT],
         check=True,

@@ -1,6 +1,7 @@
 """Numbers that a notebook quotes against the file that they come from."""
 
 import ast
+import itertools
 import json
 from pathlib import Path
 
@@ -78,11 +79,10 @@ def test_the_notebook_quotes_the_file(file):
 def test_all_seeds_and_masks_are_quoted():
     numbers = quoted(published_cell(ARMS))
     differences = results_in(ARMS)["differences"]
-    for measure, arms in (("psnr", ("self", "residual", "uniform")), ("ssim", "self")):
-        for arm in [arms] if isinstance(arms, str) else arms:
-            for mask, measures in differences[arm].items():
-                found = sum(key[:3] == (measure, arm, mask) for key in numbers)
-                assert found == len(measures[measure]["by_seed"]), (measure, arm, mask)
+    for measure, arm in itertools.product(("psnr", "ssim"), differences):
+        for mask, measures in differences[arm].items():
+            found = sum(key[:3] == (measure, arm, mask) for key in numbers)
+            assert found == len(measures[measure]["by_seed"]), (measure, arm, mask)
 
 
 def test_the_whole_interval_of_the_pair_is_quoted():

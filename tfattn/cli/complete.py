@@ -6,6 +6,7 @@ from tfattn import plots
 from tfattn._checks import check_integer
 from tfattn.cli.output import check_free, write_each
 from tfattn.data import pictures
+from tfattn.data.pasting import paste
 from tfattn.models import CompletionVAE, load_pretrained
 from tfattn.training.runs import load_run, write_figure
 
@@ -36,7 +37,12 @@ def complete(arguments: argparse.Namespace) -> None:
         image[None], visible, num_samples=arguments.num_samples, seed=arguments.seed
     )
     print(f"{words}\n{words_on_mask}")
+    if arguments.paste:
+        answers, words = paste(completions[0], visible, arguments.mask, arguments.image)
+        print(words)
+    else:
+        answers = [pictures.as_picture(completion) for completion in completions[0]]
     figure = plots.completion_figure(image[None], visible, completions)
-    write_each(out, completions[0])
+    write_each(out, answers)
     write_figure(out / "sheet.png", figure)
     print(out)

@@ -8,6 +8,7 @@ from tfattn import plots
 from tfattn._checks import check_integer
 from tfattn.cli.output import check_free, check_writable, write_each
 from tfattn.cli.systems import SYSTEMS
+from tfattn.data import pictures
 from tfattn.training.runs import load_run, write_figure, write_whole
 
 
@@ -28,7 +29,7 @@ def generate(arguments: argparse.Namespace) -> None:
         model, arguments.num_images, arguments.seed, condition
     )
     if arguments.each:
-        write_each(out, images)
+        write_each(out, [pictures.as_picture(image) for image in images])
     elif out.suffix == ".npz":
         write_whole(out, lambda part: np.savez_compressed(part, images=images))
     else:

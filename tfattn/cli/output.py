@@ -1,12 +1,14 @@
 """Files that the command writes: whether they can be, and images one by one."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tfattn.data import pictures
 from tfattn.training.runs import write_whole
+
+if TYPE_CHECKING:  # Pillow is imported only where a picture is read or written
+    from PIL.Image import Image
 
 
 def check_writable(path: Path) -> None:
@@ -30,12 +32,14 @@ def check_free(folder: Path) -> None:
     check_writable(folder)
 
 
-def write_each(folder: Path, images: np.ndarray) -> None:
-    """Writes images (n, h, w, c) as PNG files, numbered from 1, into a new folder."""
+def write_each(folder: Path, pictures: Sequence["Image"]) -> None:
+    """Writes pictures as PNG files, numbered from 1, into a new folder."""
     folder.mkdir(parents=True)
-    digits = max(2, len(str(len(images))))
-    for number, image in enumerate(images, start=1):
+    digits = max(2, len(str(len(pictures))))
+    for number, picture in enumerate(pictures, start=1):
         write_whole(
             folder / f"{number:0{digits}}.png",
-            lambda part, image=image: pictures.write_picture(part, image),
+            lambda part, picture=picture: picture.save(
+                part, format="PNG", dpi=picture.info.get("dpi")
+            ),
         )

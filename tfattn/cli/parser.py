@@ -155,6 +155,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_seed(command)
     command.add_argument(
+        "--paste",
+        action="store_true",
+        help="write the completions in the place and the size of IMAGE, whose visible "
+        "pixels stay as they are, instead of at the size of the model's images",
+    )
+    command.add_argument(
         "--out", type=Path, help="the folder to make (default: IMAGE_completed)"
     )
     return parser

@@ -1,4 +1,4 @@
-"""A user's own pictures: read, brought to a model's size, written beside others."""
+"""A user's own pictures: read, and brought to a model's size."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,16 +73,9 @@ def read_mask(
             f"Received: {name}"
         )
     h, w = size
-    stored = _open(picture)
-    upright = _turned(stored).size
-    mask = open_picture(name)
+    mask, fits = upright_mask(name, picture)
     words = f"{name}: {mask.width}×{mask.height} pixels"
-    if mask.size == stored.size != upright:
-        exif = mask.getexif()
-        exif[_ORIENTATION] = stored.getexif()[_ORIENTATION]
-        mask = _turned(mask)
-    # Of the same proportions, but for the rounding of its sides.
-    if abs(mask.width * upright[1] - mask.height * upright[0]) < max(upright):
+    if fits:
         words += ", turned, cut and resized as the picture"
         mask = ImageOps.fit(flat(mask, channels=1), (w, h), Image.Resampling.NEAREST)
     else:
@@ -97,14 +90,26 @@ def read_mask(
     return visible, words
 
 
-def write_picture(path: str | Path, image: np.ndarray) -> None:
-    """An image (h, w, c) in [0, 1] as a PNG file."""
+def upright_mask(path: str | Path, picture: str | Path) -> tuple["Image", bool]:
+    """A mask file turned as its picture is, and whether it has its proportions."""
+    stored = _open(picture)
+    upright = _turned(stored).size
+    mask = open_picture(path)
+    if mask.size == stored.size != upright:
+        exif = mask.getexif()
+        exif[_ORIENTATION] = stored.getexif()[_ORIENTATION]
+        mask = _turned(mask)
+    # But for the rounding of its sides.
+    fits = abs(mask.width * upright[1] - mask.height * upright[0]) < max(upright)
+    return mask, fits
+
+
+def as_picture(image: np.ndarray) -> "Image":
+    """An image (h, w, c) in [0, 1] as a picture of 8 bits."""
     from PIL import Image
 
     levels = np.rint(255 * image).astype("uint8")
-    Image.fromarray(levels.squeeze(-1) if levels.shape[-1] == 1 else levels).save(
-        path, format="PNG"
-    )
+    return Image.fromarray(levels.squeeze(-1) if levels.shape[-1] == 1 else levels)
 
 
 def mode_of(channels: int) -> str:
