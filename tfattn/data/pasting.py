@@ -60,7 +60,8 @@ def paste(
             whole = flat(whole, channels=1)
             whole = whole.resize(picture.size, Image.Resampling.NEAREST)
             hidden = enlarged(Image.new("L", (w, h), 255), Image.Resampling.NEAREST)
-            hidden.paste(0, mask=whole.point(lambda level: 255 * (level >= 128)))
+            visible_in_file = np.asarray(whole)[..., None] >= 128
+            hidden.paste(0, mask=as_picture(visible_in_file))
 
     pasted = []
     for completion in completions:

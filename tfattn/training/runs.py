@@ -14,6 +14,7 @@ import numpy as np
 
 from tfattn._checks import check_integer
 from tfattn.training.locks import lock, unlock
+from tfattn.training.model_files import read_model
 
 if TYPE_CHECKING:  # matplotlib is imported only where something is drawn
     from matplotlib.figure import Figure
@@ -225,8 +226,7 @@ def load_run(run: Path) -> tuple[keras.Model, dict[str, Any]]:
                 f"Expected a finished run with {name} in {run}. Found none; "
                 "`tfattn train` makes one."
             )
-    model = keras.saving.load_model(run / "model.keras")
-    return model, read_json(run / "metrics.json")
+    return read_model(run / "model.keras"), read_json(run / "metrics.json")
 
 
 def differences(found: dict[str, Any], received: dict[str, Any]) -> str:

@@ -1,0 +1,98 @@
+"""A model from its file, of which only numbers and words are read."""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfattn.training.recipes import RECIPES
+
+CLASSES = {model_class.__name__: model_class for model_class in RECIPES}
+DTYPES = (
+    *("float32", "float16", "bfloat16"),
+    *("mixed_float16", "mixed_bfloat16"),
+)
+# Far above what a model needs, and below what a machine cannot hold.
+MOST_BYTES_OF_ARGUMENTS = 2**20
+LARGEST_NUMBER = 2**31 - 1
+# What Python and HDF5 raise for content of another form.
+BROKEN = (AttributeError, IndexError, KeyError, OSError, TypeError)
+
+
+def read_model(path: Path) -> keras.Model:
+    """One of our models from a `.keras` file of its, without optimizer or loss.
+
+    Keras would make the objects that the file names. Here the file chooses one of our
+    classes, whose constructor checks the arguments, and gives the arrays of its
+    weights: nothing else in the file is looked at, so it may come from a stranger.
+
+    Args:
+        path: A file that `save` of a model has written.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: For a file that is no such file, is damaged, or holds anything else
+            than one of our models and plain arguments.
+    """
+    name, arguments = _description(path)
+    if name not in CLASSES:
+        raise ValueError(
+            f"Expected in {path} a model of {sorted(CLASSES)}. Received: {name!r}"
+        )
+    model_class = CLASSES[name]
+    try:
+        model = model_class.from_config(_plain(arguments, path))
+        model.load_weights(path)
+    except BROKEN as error:
+        raise ValueError(
+            f"{path} is damaged. Expected a {name}. Received: {error}"
+        ) from error
+    return model
+
+
+def _description(path):
+    """The names of the class and of its arguments, with their values."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            size = file.getinfo("config.json").file_size
+            if size > MOST_BYTES_OF_ARGUMENTS:
+                raise ValueError(f"its arguments have {size} bytes")
+            found = json.loads(file.read("config.json"))
+        return str(found["class_name"]), dict(found["config"])
+    except (*BROKEN, ValueError, zipfile.BadZipFile, RecursionError) as error:
+        raise ValueError(
+            f"Expected in {path} a model that tfattn has saved. Received: {error}"
+        ) from error
+
+
+def _plain(arguments: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The arguments if there is no object among them; Keras's names for two of ours.
+
+    A dtype policy becomes its name, and a tuple is a dictionary in the file.
+    """
+    plain = {}
+    for name, value in arguments.items():
+        if isinstance(value, dict):
+            if name == "dtype":
+                value = value.get("config", {}).get("name")
+            elif value.get("class_name") == "__tuple__":
+                value = value.get("items")
+        if (name == "dtype" and value not in DTYPES) or not _is_plain(value):
+            raise ValueError(
+                f"Expected plain arguments in {path}. Received: {name}={value!r}"
+            )
+        plain[name] = value
+    return plain
+
+
+def _is_plain(value):
+    if isinstance(value, int | float):
+        return abs(value) <= LARGEST_NUMBER
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str)
