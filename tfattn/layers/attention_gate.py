@@ -17,8 +17,8 @@ class AttentionGate(layers.Layer):
     2. m = sigmoid(conv(h)), one channel: (batch, h, w, 1)
     3. y = x · (1 + m)
 
-    Convolutions keep the size. Unlike self-attention, a position is weighed by its
-    neighborhood alone, and the map does not sum to 1.
+    Convolutions keep the size. Unlike in self-attention, the weight of a position
+    depends on its neighborhood alone, and the map does not sum to 1.
 
     Source: Wang et al., *Residual Attention Network*, arXiv:1704.06904, equation 3;
     Woo et al., *CBAM*, arXiv:1807.06521, equation 3 (a 7×7 convolution).

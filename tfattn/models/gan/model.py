@@ -272,7 +272,7 @@ class SelfAttentionGAN(AdversarialModel):
         Returns:
             NumPy array: for `attention="self"` (n, h/2, w/2, h/4, w/4), whose last two
             axes sum to 1; for `"gate"` (n, h/2, w/2, 1), each entry between 0 and 1.
-            Where attention stands at a smaller size, all sizes are of that.
+            If attention is applied to a smaller map, all sizes refer to that map.
 
         Raises:
             ValueError: If the model has no map.

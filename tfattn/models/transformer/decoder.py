@@ -156,7 +156,7 @@ class TokenDecoder(layers.Layer):
         """The same, all logits computed again for each token."""
 
         def next_logits(step, sequence, state):
-            # What stands at the step and after it has no influence.
+            # Tokens at this step and later have no influence.
             return ops.take(self(sequence[:, 1:], condition), step, axis=1), state
 
         return self._draw_tokens(next_logits, [], uniform, temperature, given)

@@ -31,7 +31,7 @@ def draw_tokens(
         state: The state before the first step, a nested structure of tensors.
         uniform: Tensor (n, tokens) in [0, 1).
         temperature: Scalar that divides the logits.
-        start: Number that stands at the start of the sequence.
+        start: First number of the sequence.
         given: `None`, or [pixels (n, tokens, p), their visibility (n, tokens, p)]: a
             token may only take values whose visible pixels are the given ones.
         pixels: Pixels of each value of a token, (values, p).
