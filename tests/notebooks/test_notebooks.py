@@ -1,5 +1,6 @@
 """What a reader of the course relies on, read from the notebooks' files."""
 
+import ast
 import json
 import os
 import re
@@ -81,6 +82,38 @@ def test_its_runtime_is_that_of_its_results(path):
     minutes = round(seconds / 60)
     words = "less than a minute" if minutes < 1 else f"about {minutes} minute"
     assert words in written and "GPU" in written
+
+
+def rebound(code):
+    """Names that a cell gives a value outside of functions, classes, comprehensions."""
+    inner = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.comprehension)
+    names, left = set(), [ast.parse(re.sub(r"^%.*", "", code, flags=re.M))]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        left += [n for n in ast.iter_child_nodes(node) if not isinstance(n, inner)]
+    return names
+
+
+@each
+def test_its_parameters_keep_their_values(path):
+    """But `write_results`, which no other data than those of the text may set."""
+    ((parameters, text),) = cells_of(path, "code", "parameters")
+    names = rebound(text) - {"write_results"}
+    assert names
+    for cell, code in cells_of(path, "code"):
+        if cell != parameters:
+            assert not names & rebound(code), code
+
+
+def test_a_parameter_that_is_lost_is_noticed():
+    assert rebound("%matplotlib inline\nheight, width = image.shape") == {
+        *("height", "width")
+    }
+    assert rebound("for seed in (1, 2):\n    x += seed") == {"seed", "x"}
+    inner = "def f(width):\n    epochs = width\n    return epochs"
+    assert rebound(inner) == rebound("[seed for seed in f(1)]") == set()
 
 
 @each
