@@ -26,11 +26,12 @@ def first_run():
     seconds = round(min(found["training_seconds"]), -1)
     full = pretrained_results("vae_mnist")["negative_elbo"]["value"]
     return [
-        f"Training took about {seconds} seconds on {found['machine'].partition(',')[0]}"
-        " that did nothing else; an older or busy processor can take several minutes. "
-        "No network is needed. Training ends with the negative evidence lower bound of "
-        f"the test images, **{found['value']:.1f} nats**; lower is better, and full "
-        f"training reaches {full:.1f}. Processors round differently: expect between "
+        f"Training took about {seconds} seconds on "
+        f"{found['machine'].partition(',')[0]} that were idle; slower or busy ones "
+        "take longer, up to several minutes. No network is needed. Training ends with "
+        "the negative evidence lower bound of the test images, "
+        f"**{found['value']:.1f} nats**; lower is better, and full training reaches "
+        f"{full:.1f}. Processors round differently: expect between "
         f"{found['low']:.1f} and {found['high']:.1f} (99% prediction interval from "
         f"{len(found['values'])} seeds)."
     ]

@@ -11,11 +11,8 @@ import keras
 from tfattn.training.recipes import RECIPES
 
 CLASSES = {model_class.__name__: model_class for model_class in RECIPES}
-DTYPES = (
-    *("float32", "float16", "bfloat16"),
-    *("mixed_float16", "mixed_bfloat16"),
-)
-# Far above what a model needs, and below what a machine cannot hold.
+DTYPES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+# Far above what the arguments of a model need.
 MOST_BYTES_OF_ARGUMENTS = 2**20
 LARGEST_NUMBER = 2**31 - 1
 # What Python and HDF5 raise for content of another form.
@@ -23,7 +20,7 @@ BROKEN = (AttributeError, IndexError, KeyError, OSError, TypeError)
 
 
 def read_model(path: Path) -> keras.Model:
-    """One of our models from a `.keras` file of its, without optimizer or loss.
+    """One of our models from its `.keras` file, without optimizer or loss.
 
     Keras would make the objects that the file names. Here the file chooses one of our
     classes, whose constructor checks the arguments, and gives the arrays of its
