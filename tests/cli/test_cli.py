@@ -362,6 +362,7 @@ def test_flow_of_sentences(monkeypatch):
     x, y = avatars.draw(200, seed=0)
     dataset = data.Dataset("avatars", "made by hand", x, y, x, y)
     options = {"seed": 0, "attention": "none", "mixed_precision": False}
+    options["completes"] = False
     system = SYSTEMS["flow"]
     model = system.build(dataset, condition="text", **options)
     images, texts = system.training_arrays(dataset, model)
@@ -375,6 +376,8 @@ def test_flow_of_sentences(monkeypatch):
     assert given[2].tolist() == given[0].tolist()
     for texts in given:
         model._checked_condition(texts, 3)  # all words are known
+    asked = system.avatars_asked_for(model, 3, seed=1)
+    assert avatars.sentences(asked).tolist() == given[0].tolist()
     with pytest.raises(ValueError, match="--data avatars for --condition text"):
         system.build(few_digits("digits"), condition="text", **options)
 

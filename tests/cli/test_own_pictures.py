@@ -76,7 +76,12 @@ def small(monkeypatch):
 TRAININGS = {
     "vae": ([], 16, 3, "bits_per_dimension"),
     "gan": (["--labels", "folders", "--channels", "1"], 16, 1, "protocol"),
-    "flow": (["--labels", "folders", "--channels", "1"], 16, 1, "protocol"),
+    "flow": (
+        ["--labels", "folders", "--channels", "1", "--completes"],
+        16,
+        1,
+        "protocol",
+    ),
     "completion": ([], 12, 3, "completion"),
     "transformer": (["--channels", "1"], 8, 1, "bits_per_dimension"),
     "classifier": (["--labels", "folders"], 16, 3, "accuracy"),
@@ -110,11 +115,12 @@ def test_every_system_trains_on_a_folder(system, folder, small, tmp_path, capsys
         cli.main(["generate", str(run), "--num-images", "3", "--out", str(sheet)])
         colors = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
         assert np.ptp(colors, axis=-1).max() > 0 or channels == 1
-    if system == "completion":
+    assert (run / "completions.png").exists() == (system == "flow")
+    if system in ("completion", "flow"):
         picture = next(folder.glob("*/*.png"))
         answers = tmp_path / "answers"
         cli.main(["complete", str(picture), "--run", str(run), "--out", str(answers)])
-        assert Image.open(answers / "01.png").mode == "RGB"
+        assert Image.open(answers / "01.png").mode == {1: "L", 3: "RGB"}[channels]
 
 
 @pytest.mark.ci

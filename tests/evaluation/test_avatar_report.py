@@ -117,6 +117,26 @@ def test_other_training_attributes_are_refused(drawn, training):
         avatar_report(drawn[0][:2], training)
 
 
+def test_what_was_asked_for(drawn):
+    """Two values are asked for that the images do not have; the phase is not asked."""
+    images, attributes = drawn
+    asked = attributes.copy()
+    names = list(avatars.NAMES)
+    mouth, phase = names.index("mouth"), names.index("phase")
+    asked[: N // 4, mouth] = (asked[: N // 4, mouth] + 1) % 4
+    asked[:, phase] = (asked[:, phase] + 1) % 4
+    found = avatar_report(images, asked=asked)["as_asked"]
+    assert set(found) == {*names, "mean", "all"} - {"phase"}
+    share = 1 - (N // 4) / N
+    assert found["mouth"] == found["all"] == share
+    assert found["skin"] == 1
+    assert np.isclose(found["mean"], (11 + share) / 12)
+    with pytest.raises(ValueError, match=f"rows of `asked`.*{N - 1} rows and {N} "):
+        avatar_report(images, asked=asked[1:])
+    with pytest.raises(ValueError, match="Expected attributes"):
+        avatar_report(images, asked=asked[:, 1:])
+
+
 def test_distances_are_those_of_the_drawing():
     """Irises at columns 12–13 and 18–19, earrings at 7–8 and 23–24, corners of 4."""
     assert pixels_apart("eyes_have_one_color") == 6

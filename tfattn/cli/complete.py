@@ -7,7 +7,7 @@ from tfattn._checks import check_integer
 from tfattn.cli.output import check_free, write_each
 from tfattn.data import pictures
 from tfattn.data.pasting import paste
-from tfattn.models import CompletionVAE, load_pretrained
+from tfattn.models import AttentionFlow, CompletionVAE, load_pretrained
 from tfattn.training.runs import load_run, write_figure
 
 
@@ -24,9 +24,9 @@ def complete(arguments: argparse.Namespace) -> None:
         model = load_pretrained("completion_olivetti")
     else:
         model, _ = load_run(arguments.run)
-    if not isinstance(model, CompletionVAE):
+    if not isinstance(model, CompletionVAE | AttentionFlow):
         raise ValueError(
-            "Expected the run of a completion model. "
+            "Expected the run of a completion model or of a flow. "
             f"Received: {arguments.run}, a {type(model).__name__}"
         )
     image, words = pictures.read_picture(arguments.image, model.image_shape)

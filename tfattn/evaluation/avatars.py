@@ -23,7 +23,9 @@ RULES = {
 
 
 def avatar_report(
-    images: ArrayLike, training: ArrayLike | None = None
+    images: ArrayLike,
+    training: ArrayLike | None = None,
+    asked: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """All measures of generated avatars.
 
@@ -41,20 +43,31 @@ def avatar_report(
     * `coverage`: share of the pairs of values of two attributes that occur
     * `novelty`, with `training`: share of the perfect images whose avatar is not among
       the training images
+    * `as_asked`, with `asked`: for each attribute that sentences name (all but the
+      pattern's phase) the share of images that have the value asked for; `mean` of
+      these shares, and `all` for the share of images that have every value
 
     Args:
         images: Images (n, 32, 32, 3) in [0, 1].
         training: Attributes (m, 13) of the training images, or `None`.
+        asked: Attributes (n, 13) of the sentences that the images were generated for,
+            or `None`.
 
     Returns:
         Dictionary; a share is `None` where there is nothing to count.
 
     Raises:
         ValueError: For images of another shape, with NaN or outside [0, 1], or for
-            `training` that is no array of attributes.
+            `training` or `asked` that is no array of attributes, or not of n images.
     """
-    if training is not None:
-        avatars.by_name(training)  # checks them
+    for attributes in (training, asked):
+        if attributes is not None:
+            avatars.by_name(attributes)  # checks them
+    if asked is not None and len(np.asarray(asked)) != len(np.asarray(images)):
+        raise ValueError(
+            "Expected as many rows of `asked` as images. Received: "
+            f"{len(np.asarray(asked))} rows and {len(np.asarray(images))} images"
+        )
     reading = avatars.read(images)
     found, phases = reading.attributes, reading.phases
     valid = reading.wrong_pixels <= MOST_WRONG_PIXELS
@@ -91,6 +104,15 @@ def avatar_report(
         known = {row.tobytes() for row in np.asarray(training, "int64")}
         perfect = attributes[valid & all_kept].astype("int64")
         report["novelty"] = _share([row.tobytes() not in known for row in perfect])
+    if asked is not None:
+        in_words = np.array([name != "phase" for name in avatars.NAMES])
+        right = (attributes == np.asarray(asked))[:, in_words]
+        names = np.array(avatars.NAMES)[in_words].tolist()
+        report["as_asked"] = {
+            **dict(zip(names, right.mean(axis=0).tolist(), strict=True)),
+            "mean": _share(right),
+            "all": _share(right.all(axis=1)),
+        }
     return report
 
 

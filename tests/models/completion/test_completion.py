@@ -9,7 +9,7 @@ from keras import ops
 
 from tfattn.data import masks
 from tfattn.models import CompletionVAE, TwoTimeScaleOptimizer
-from tfattn.models.completion.training_masks import training_masks
+from tfattn.models.training_masks import training_masks
 
 # Odd sizes, which the decoder has to cut back to; all differ.
 SHAPE = (9, 14, 2)

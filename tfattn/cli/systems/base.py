@@ -147,6 +147,10 @@ class System(ABC, Generic[ModelT]):
             ValueError: If the model generates no images, or none for this condition.
         """
 
+    def avatars_asked_for(self, model: ModelT, n: int, seed: int) -> np.ndarray | None:
+        """Attributes (n, 13) of the avatars that `generate` asks for in sentences."""
+        return None
+
     def next_commands(self, run: Path) -> list[tuple[list[str], str]]:
         """Commands to try with a trained model, each with what it does."""
         return [(["generate", str(run), "--seed", "1"], "another sheet of new images")]
@@ -175,8 +179,10 @@ def labels_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def avatar_measurements(system: System, model: Any, dataset: Dataset) -> dict[str, Any]:
     """The report on as many samples of a model as there are test images."""
-    images = system.generate(model, len(dataset.x_test), AVATAR_SEED)
-    report = avatar_report(images, dataset.y_train)
+    n = len(dataset.x_test)
+    images = system.generate(model, n, AVATAR_SEED)
+    asked = system.avatars_asked_for(model, n, AVATAR_SEED)
+    report = avatar_report(images, dataset.y_train, asked)
     print(
         f"generated avatars: valid {report['valid']:.1%} (wrong pixels: median "
         f"{report['wrong_pixels']:.0f}), all rules kept {report['all_rules']:.1%}, "
@@ -188,11 +194,17 @@ def avatar_measurements(system: System, model: Any, dataset: Dataset) -> dict[st
 
 def avatars_in_words(report: dict[str, Any]) -> str:
     """What the report on avatars means."""
+    asked = ""
+    if "as_asked" in report:
+        asked = (
+            f" {report['as_asked']['mean']:.1%} of the attributes that the sentences "
+            "name are there."
+        )
     return (
         f" Of {report['num_images']} generated images, {report['valid']:.1%} are "
         f"avatars but for at most {MOST_WRONG_PIXELS} pixels; one in the middle has "
         f"{report['wrong_pixels']:.0f} wrong ones. {report['all_rules']:.1%} keep all "
-        "rules, such as earrings that are alike."
+        f"rules, such as earrings that are alike.{asked}"
     )
 
 

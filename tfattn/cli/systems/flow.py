@@ -15,7 +15,7 @@ from tfattn.cli.systems.base import (
     num_classes_of,
 )
 from tfattn.cli.systems.sampled import SAMPLE_SEED, SampledSystem
-from tfattn.data import Dataset, avatars
+from tfattn.data import Dataset, avatars, masks
 from tfattn.models import AttentionFlow
 from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
@@ -26,11 +26,13 @@ NUM_STEPS = 16
 MAP_TIME = 0.5
 MAP_WORDS = f"where four positions of the network attend to, t = {MAP_TIME}"
 PATH_WORDS = "from noise to images; in each row one image"
+COMPLETION_WORDS = "test images, what is shown, completions of it"
 
 
 class FlowSystem(SampledSystem[AttentionFlow]):
     """A flow from noise to images, with attention (flow matching)."""
 
+    data = (*SampledSystem.data, "binarized_mnist")
     model_class = AttentionFlow
     recipe = RECIPES[AttentionFlow]
     sampling = f"{NUM_STEPS} steps of Heun's method, no guidance"
@@ -38,6 +40,7 @@ class FlowSystem(SampledSystem[AttentionFlow]):
         *SampledSystem.pictures,
         ("paths.png", PATH_WORDS),
         ("attention.png", MAP_WORDS),
+        ("completions.png", COMPLETION_WORDS),
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,12 @@ class FlowSystem(SampledSystem[AttentionFlow]):
             help="what the images are generated from: their class, where the data has "
             "classes, or a sentence, for avatars (default: class)",
         )
+        parser.add_argument(
+            "--completes",
+            action="store_true",
+            help="show the network a part of most training images, so that it learns "
+            "to complete them",
+        )
 
     def build(
         self,
@@ -57,6 +66,7 @@ class FlowSystem(SampledSystem[AttentionFlow]):
         seed: int,
         attention: str,
         condition: str,
+        completes: bool,
         mixed_precision: bool,
     ) -> AttentionFlow:
         of_condition: dict[str, Any] = {}
@@ -79,6 +89,7 @@ class FlowSystem(SampledSystem[AttentionFlow]):
             attention=attention_of(attention),
             pixel_mean=float(dataset.x_train.mean()),
             pixel_deviation=float(dataset.x_train.std()),
+            completes=completes,
             seed=seed,
             dtype=dtype_of(mixed_precision),
             **of_condition,
@@ -99,6 +110,13 @@ class FlowSystem(SampledSystem[AttentionFlow]):
         gammas = [f"; γ {logs[k]:+.3f}" for k in logs if k.startswith("gamma_")]
         return f"error of the velocity {logs['velocity_error']:.4f}{''.join(gammas)}"
 
+    def next_commands(self, run: Path) -> list[tuple[list[str], str]]:
+        commands = super().next_commands(run)
+        if (run / "completions.png").exists():
+            command = ["complete", "picture.jpg", "--run", str(run)]
+            commands.append((command, "complete a picture of yours"))
+        return commands
+
     def draw(self, model: AttentionFlow, dataset: Dataset, run: Path) -> None:
         super().draw(model, dataset, run)
         labels = _conditions(model, 4, SAMPLE_SEED)
@@ -109,6 +127,8 @@ class FlowSystem(SampledSystem[AttentionFlow]):
             run / "paths.png",
             plots.image_grid(states, title=PATH_WORDS, column_titles=times),
         )
+        if model.completes:
+            self._draw_completions(model, dataset, run)
         if model.attention != "self":
             return
         images = states[:, -1]
@@ -120,12 +140,30 @@ class FlowSystem(SampledSystem[AttentionFlow]):
             plots.attention_figure(images, maps, title=MAP_WORDS),
         )
 
+    def _draw_completions(self, model, dataset, run):
+        x = dataset.x_test[: len(masks.NAMES)]
+        visible = np.concatenate(
+            [masks.draw(name, 1, x.shape[1:3]) for name in masks.NAMES[: len(x)]]
+        )
+        figure = plots.completion_figure(
+            x,
+            visible,
+            model.complete(x, visible, num_samples=6, seed=SAMPLE_SEED),
+            title=COMPLETION_WORDS,
+        )
+        write_figure(run / "completions.png", figure)
+
     def sample(
         self, model: AttentionFlow, n: int, labels: np.ndarray | None, seed: int
     ) -> np.ndarray:
         if labels is None:
             labels = _conditions(model, n, seed)
         return model.generate(n, labels, num_steps=NUM_STEPS, seed=seed)
+
+    def avatars_asked_for(
+        self, model: AttentionFlow, n: int, seed: int
+    ) -> np.ndarray | None:
+        return None if model.vocabulary is None else avatars.draw_attributes(n, seed)
 
     def generate(
         self, model: AttentionFlow, n: int, seed: int, condition: str | None = None

@@ -32,11 +32,11 @@ from tfattn.models.completion.networks import (
     build_posterior,
     build_prior,
 )
-from tfattn.models.completion.training_masks import training_masks
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.gan.networks import build_discriminator
 from tfattn.models.importance_weighting import bounds
 from tfattn.models.replicas import drawn
+from tfattn.models.training_masks import training_masks
 
 # Of a pixel's logistic distribution. The least is about half a gray level; at the most
 # black and white, with all beyond them, have a probability of about one half.

@@ -44,19 +44,43 @@ class TimeEmbedding(layers.Layer):
         return (t_shape[0], TIME_CHANNELS)
 
 
-def with_pixel_waves(
-    images: Tensor, times: Tensor, pixels: tuple[float, float] | None
+def seen_by_network(
+    inputs: list[Tensor], pixels: tuple[float, float] | None, completes: bool
 ) -> Tensor:
-    """Images beside waves of their pixels, or for `pixels=None` as they are.
+    """Images, beside them waves of their pixels and what is visible, if asked for.
 
     Args:
-        images, times: A network's first inputs.
-        pixels: Mean and standard deviation by which pixels were standardized.
+        inputs: A network's inputs, images and times first. With `completes` another
+            one is appended: what is visible (n, h, w, c + 1), see `visible_part`.
+        pixels: Mean and standard deviation by which pixels were standardized, for
+            waves of them, or `None`.
+        completes: Whether the network is trained to complete images.
     """
-    if pixels is None:
+    images, times, *_ = inputs
+    channels = [images]
+    if pixels is not None:
+        channels.append(PixelWaves(*pixels, dtype="float32")(images, times))
+    if completes:
+        *size, c = images.shape[1:]
+        inputs.append(keras.Input((*size, c + 1)))
+        channels.append(inputs[-1])
+    if len(channels) == 1:
         return images
-    waves = PixelWaves(*pixels, dtype="float32")(images, times)
-    return layers.Concatenate(dtype="float32")([images, waves])
+    return layers.Concatenate(dtype="float32")(channels)
+
+
+def visible_part(pixels: Tensor, visible: Tensor) -> Tensor:
+    """What a network sees of the images that it completes: tensor (n, h, w, c + 1).
+
+    Args:
+        pixels: Standardized images (n, h, w, c); hidden pixels are ignored, but have to
+            be finite.
+        visible: Tensor (n, h, w, 1), 1 where visible, otherwise 0.
+
+    Returns:
+        The visible pixels, zeros for the others, and `visible` as the last channel.
+    """
+    return ops.concatenate([pixels * visible, visible], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="tfattn")

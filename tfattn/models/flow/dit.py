@@ -14,7 +14,7 @@ from tfattn.layers import (
     PatchEmbedding,
     PositionalEncoding,
 )
-from tfattn.models.flow.conditioning import conditioning_vector, with_pixel_waves
+from tfattn.models.flow.conditioning import conditioning_vector, seen_by_network
 
 PATCH_SIZE = (4, 4)
 # Number of blocks, and channels of each attention head.
@@ -28,6 +28,7 @@ def build_dit(
     attention: str | None,
     name: str,
     pixels: tuple[float, float] | None = None,
+    completes: bool = False,
 ) -> keras.Model:
     """Images, times and one-hot classes, if any, to velocities.
 
@@ -53,11 +54,13 @@ def build_dit(
             alone. With `None` the blocks have their feed-forward part alone.
         name: The model's name.
         pixels: Mean and deviation of the pixels whose waves it also sees, see
-            `with_pixel_waves`, or `None`.
+            `seen_by_network`, or `None`.
+        completes: Whether it also sees what is visible, see `visible_part`.
 
     Returns:
-        Model of images (n, h, w, c), times (n,) and, with classes, one-hot vectors
-        (n, num_classes), whose output is float32 (n, h, w, c).
+        Model of images (n, h, w, c), times (n,), with classes one-hot vectors
+        (n, num_classes), and with `completes` what is visible (n, h, w, c + 1), whose
+        output is float32 (n, h, w, c).
     """
     h, w, c = image_shape
     rows, columns = h // PATCH_SIZE[0], w // PATCH_SIZE[1]
@@ -67,9 +70,8 @@ def build_dit(
         inputs.append(keras.Input((num_classes,)))
     vector = conditioning_vector(inputs[1:], 4 * width)
 
-    x = PatchEmbedding(PATCH_SIZE, 4 * width)(
-        with_pixel_waves(inputs[0], inputs[1], pixels)
-    )
+    x = seen_by_network(inputs, pixels, completes)
+    x = PatchEmbedding(PATCH_SIZE, 4 * width)(x)
     x = PositionalEncoding("sinusoidal")(x)
     x = layers.Reshape((rows * columns, 4 * width))(x)
     for i in range(DEPTH):

@@ -1,4 +1,4 @@
-"""Inpainting by a flow that was trained on whole images."""
+"""Inpainting by a flow, trained for it or on whole images alone."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -18,7 +18,10 @@ from tfattn._checks import (
 )
 from tfattn._typing import Tensor
 from tfattn.models.compiling import compiled
+from tfattn.models.flow.conditioning import visible_part
 from tfattn.models.flow.sampling import NUM_STEPS, FlowSampling
+
+NUM_RESAMPLINGS = 4
 
 
 def num_passes(num_steps: int, num_resamplings: int) -> int:
@@ -113,7 +116,15 @@ def inpaint(
 
 
 class FlowInpainting(FlowSampling):
-    """The part of `AttentionFlow` that completes images."""
+    """The part of `AttentionFlow` that completes images.
+
+    Attributes:
+        completes: Whether the network sees what is visible.
+        label_dropout: Share of the images that are trained without their condition.
+    """
+
+    completes: bool
+    label_dropout: float
 
     @functools.cached_property
     def _inpaint(self):
@@ -129,7 +140,7 @@ class FlowInpainting(FlowSampling):
         guidance: float = 1.0,
         guidance_interval: tuple[float, float] | None = None,
         num_steps: int = NUM_STEPS,
-        num_resamplings: int = 4,
+        num_resamplings: int | None = None,
         temperature: float = 1.0,
         seed: int | None = None,
         batch_size: int = 50,
@@ -137,20 +148,24 @@ class FlowInpainting(FlowSampling):
         """Samples the hidden pixels of images, given the visible ones (inpainting).
 
         Any pixels may be visible: a part of the image, or every second one, which is
-        super-resolution. The model needs no training for it. The samples are
-        approximate, and fit the visible pixels better with more resamplings: see
-        `tfattn.models.flow.inpainting.inpaint`.
+        super-resolution. A model with `completes=True` sees them, and completes masks
+        like those that it was trained on by Heun's method. Any other model needs no
+        training for it. Its samples are approximate, and fit the visible pixels better
+        with more resamplings: see `tfattn.models.flow.inpainting.inpaint`.
 
         Args:
             images: Images (n, h, w, c) in [0, 1]; hidden pixels are ignored.
             visible: Boolean array (h, w) or (n, h, w), `True` where a pixel is known;
                 each image needs both kinds.
-            condition: Classes (n,) or texts (n), for a model with a condition.
+            condition: Classes (n,) or texts (n), for a model with a condition; `None`
+                where they are not known, for a model with `label_dropout` above 0.
             num_samples: Completions of each image.
             guidance, guidance_interval: As for `generate`.
             num_steps: Steps from noise to images. Each visit of a step takes one pass
-                through the network, with guidance two.
-            num_resamplings: How often each step but the last is repeated.
+                through the network, and with `completes=True` each step takes two; with
+                guidance twice as many.
+            num_resamplings: How often each step but the last is repeated; `None` for 4.
+                With `completes=True` there is no such repetition.
             temperature: Standard deviation of the noise of the hidden pixels.
             seed: Integer; the same seed gives the same completions.
             batch_size: Completions computed at once. Their noise takes as many images
@@ -163,20 +178,21 @@ class FlowInpainting(FlowSampling):
         Raises:
             ValueError: For an argument outside the ranges above, images of another
                 shape, with NaN or outside [0, 1], a mask of another shape or type, one
-                that is all visible or all hidden, or a condition that does not fit the
-                model.
+                that is all visible or all hidden, a condition that does not fit the
+                model, or `num_resamplings` with `completes=True`.
         """
         num_samples = check_integer("num_samples", num_samples, least=1)
         num_steps = check_integer("num_steps", num_steps, least=1)
-        num_resamplings = check_integer("num_resamplings", num_resamplings, least=0)
+        num_resamplings = self._checked_resamplings(num_resamplings)
         check_above_0("temperature", temperature)
         guide = self._checked_guidance(condition, guidance, guidance_interval)
         images = checked_images(images, self.image_shape)
         visible = checked_partly_visible(visible, len(images), self.image_shape)
-        encoded = self._condition(condition, len(images))
+        encoded = self._condition_if_known(condition, len(images))
         images, visible = (np.repeat(a, num_samples, axis=0) for a in (images, visible))
         deviation = np.where(visible, 1, temperature).astype("float32")
-        size = (1 + num_passes(num_steps, num_resamplings), *self.image_shape)
+        passes = 0 if self.completes else num_passes(num_steps, num_resamplings)
+        size = (1 + passes, *self.image_shape)
         if seed is None:  # as `keras.utils.set_random_seed` has it
             drawn = keras.random.randint((), 0, 2**31 - 1)
             seed = int(ops.convert_to_numpy(drawn))
@@ -202,12 +218,38 @@ class FlowInpainting(FlowSampling):
         completions = np.where(visible, images, completions)
         return completions.reshape(-1, num_samples, *self.image_shape)
 
+    def _condition_if_known(self, condition, n):
+        """The condition encoded, or zeros, which stand for none."""
+        if condition is not None or self.label_dropout == 0:
+            return self._condition(condition, n)
+        inputs = self.average_network.inputs[2:]
+        if self.completes:
+            inputs.pop()  # what is visible
+        return [ops.zeros((n, *given.shape[1:]), given.dtype) for given in inputs]
+
+    def _checked_resamplings(self, num_resamplings):
+        if num_resamplings is None:
+            return NUM_RESAMPLINGS
+        if self.completes:
+            raise ValueError(
+                "A model with completes=True repeats no step. Expected "
+                f"num_resamplings=None. Received: num_resamplings={num_resamplings!r}"
+            )
+        return check_integer("num_resamplings", num_resamplings, least=0)
+
     def _inpainted(
         self, images, visible, noise, condition, guidance, num_steps, num_resamplings
     ):
+        pixels = self._dequantized(images, 0.5)
+        if self.completes:
+            seen = visible_part(pixels, ops.cast(visible, "float32"))
+            x = self._flow(
+                "heun", noise[:, 0], [*condition, seen], guidance, num_steps, 0.0, 1.0
+            )
+            return self._images(x)
         x = inpaint(
             lambda x, t: self._guided_velocity(x, t, condition, guidance),
-            self._dequantized(images, 0.5),
+            pixels,
             visible,
             noise,
             num_steps,

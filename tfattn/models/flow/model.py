@@ -20,6 +20,7 @@ from tfattn._typing import Tensor
 from tfattn.models.attention import attention_map, check_has_map, gammas
 from tfattn.models.averaging import averaged_copy, move_average
 from tfattn.models.exporting import ExportedFunction, tensor_input
+from tfattn.models.flow.conditioning import visible_part
 from tfattn.models.flow.densities import LOG_SNR, time_at
 from tfattn.models.flow.dit import DEPTH, block_attention_map, build_dit
 from tfattn.models.flow.inpainting import FlowInpainting
@@ -27,6 +28,7 @@ from tfattn.models.flow.likelihood import FlowLikelihood
 from tfattn.models.flow.sampling import NUM_STEPS
 from tfattn.models.flow.unet import build_unet
 from tfattn.models.replicas import drawn
+from tfattn.models.training_masks import training_masks
 
 NETWORKS = {"unet": build_unet, "dit": build_dit}
 OBJECTIVES = {"samples": "velocity_error", "likelihood": "noise_error"}
@@ -49,7 +51,10 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
     uniform and the loss is the error of the noise, t² times that of the velocity: up to
     a factor the bound on log p that `log_likelihood_bound` gives. Each image loses its
     class or text with probability `label_dropout`, so that the network also learns the
-    velocity without it, which `guidance` needs. An exponential moving average of the
+    velocity without it, which `guidance` needs. With `completes=True` the network also
+    sees the part of the image that a mask leaves visible, lost with the same
+    probability: half of the image, all but its center, a rectangle or strokes, see
+    `tfattn.data.masks`. An exponential moving average of the
     network, never the trained network itself, generates and measures.
 
     After `compile(optimizer)`, training is `fit(x)`, or `fit(x, condition)`,
@@ -79,7 +84,9 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
             high log p: such a network also sees waves as short as a pixel's level.
         pixel_mean: Mean of a pixel, in [0, 1], which becomes 0.
         pixel_deviation: Standard deviation of a pixel, above 0, which becomes 1.
-        label_dropout: Share of the images that are trained without their class or text.
+        completes: Whether the network is trained to complete images, for `complete`.
+        label_dropout: Share of the images that are trained without their class or text,
+            and with `completes` the share that is trained without a visible part.
         ema_decay: Decay of the moving average, in [0, 1). Early on the average is
             shorter: the decay is at most (1 + s)/(10 + s) in step s, counted in
             batches.
@@ -120,6 +127,7 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
         objective: Literal["samples", "likelihood"] = "samples",
         pixel_mean: float = 0.5,
         pixel_deviation: float = 0.5,
+        completes: bool = False,
         label_dropout: float = 0.1,
         ema_decay: float = 0.999,
         seed: int = 0,
@@ -146,6 +154,7 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
         self.LOSS_TERMS = (OBJECTIVES[objective],)
         self.pixel_mean = pixel_mean
         self.pixel_deviation = pixel_deviation
+        self.completes = bool(completes)
         self.label_dropout = label_dropout
         self.ema_decay = ema_decay
         # Half precision would round the noise on the path, and the time.
@@ -164,6 +173,7 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
             width,
             attention,
             pixels=pixels,
+            completes=self.completes,
             **of_texts,
         )
         with self._settings(self.dtype_policy):
@@ -204,9 +214,15 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
                 self.average_network, network, self.ema_decay, self.num_averaged
             )
             self.num_averaged.assign_add(1.0)
-            condition = [self._without_some_labels(labels) for labels in condition]
+            if self.completes:
+                size = self.image_shape[:2]
+                visible = training_masks(n, size, self.seed_generator)
+                pixels = self._dequantized(images, 0.5)
+                condition = [*condition, visible_part(pixels, visible)]
+            condition = [self._without_some(part) for part in condition]
         on_path = noise + t[:, None, None, None] * (x - noise)
-        velocity = ops.cast(network([on_path, t, *condition]), "float32")
+        seen = self._network_inputs(on_path, t, condition)
+        velocity = ops.cast(network(seen), "float32")
         error = ops.mean(ops.square(velocity - (x - noise)), axis=(1, 2, 3))
         if self.objective == "likelihood":
             error = ops.square(t) * error
@@ -227,12 +243,11 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
         lowest, highest = LOG_SNR
         return lowest + (highest - lowest) * ops.mod(first + places, 1.0)
 
-    def _without_some_labels(self, labels):
-        """One-hot classes or words (n, any), some of them zeros, image by image."""
-        numbers = drawn(
-            keras.random.uniform, (ops.shape(labels)[0], 1), self.seed_generator
-        )
-        return labels * ops.cast(numbers >= self.label_dropout, labels.dtype)
+    def _without_some(self, part):
+        """One-hot classes, words or visible parts, some of them zeros, all of each."""
+        shape = (ops.shape(part)[0], *[1] * (len(part.shape) - 1))
+        numbers = drawn(keras.random.uniform, shape, self.seed_generator)
+        return part * ops.cast(numbers >= self.label_dropout, part.dtype)
 
     def _compared(self, outputs):
         return outputs["images"], outputs["estimates"]
@@ -300,7 +315,7 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
         x = self._checked_noise(x)
         check_fraction("t", t)
         encoded = self._condition(condition, len(x))
-        return [ops.convert_to_tensor(x), ops.full((len(x),), float(t)), *encoded]
+        return self._network_inputs(ops.convert_to_tensor(x), float(t), encoded)
 
     def gammas(self) -> dict[str, float]:
         """γ of the network's attention layer, if it has one, by the network's name."""
@@ -344,7 +359,7 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
 
         def velocity(images, times, *condition):
             encoded = [self._encoded(classes) for classes in condition]
-            return self.average_network([images, times, *encoded])
+            return self.velocity(images, times, encoded)
 
         condition = self._condition_inputs()
         noise = tensor_input("noise", *self.image_shape)
@@ -368,6 +383,7 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
             "objective": self.objective,
             "pixel_mean": self.pixel_mean,
             "pixel_deviation": self.pixel_deviation,
+            "completes": self.completes,
             "label_dropout": self.label_dropout,
             "ema_decay": self.ema_decay,
         }

@@ -105,7 +105,7 @@ class Reflow(keras.Model):
         wide = t[:, None, None, None]
         target = flow._dequantized(images, 0.5) - noise
         encoded = [flow._encoded(part) for part in condition]
-        velocity = network([noise + wide * target, t, *encoded])
+        velocity = network(flow._network_inputs(noise + wide * target, t, encoded))
         return ops.mean(ops.square(velocity - target), axis=(1, 2, 3))
 
     def compute_loss(

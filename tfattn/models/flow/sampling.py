@@ -32,7 +32,8 @@ class FlowSampling(GenerativeModel):
 
     Attributes:
         average_network: The network of the velocity: a model of standardized images,
-            times (n,) and the encoded condition, if any.
+            times (n,), the encoded condition, if any, and what is visible, if it is
+            trained to complete images.
         pixel_mean, pixel_deviation: By which pixels are standardized.
     """
 
@@ -71,19 +72,25 @@ class FlowSampling(GenerativeModel):
             t: The time, a scalar, or the time of each image (n,).
             condition: A list of the one-hot classes (n, num_classes) or of the words
                 (n, max_words), see `TextEncoder`; empty for a model without a
-                condition, or for the velocity without it.
+                condition, or for the velocity without it. With `completes=True`, what
+                is visible (n, h, w, c + 1) may follow, see `visible_part`.
         """
+        return self.average_network(self._network_inputs(x, t, condition))
+
+    def _network_inputs(self, x, t, condition):
+        """With zeros for what is missing of the condition."""
         n = ops.shape(x)[0]
         times = ops.broadcast_to(ops.cast(t, "float32"), (n,))
-        if not condition:
-            condition = [
-                ops.zeros((n, *given.shape[1:]), given.dtype)
-                for given in self.average_network.inputs[2:]
-            ]
-        return self.average_network([x, times, *condition])
+        missing = [
+            ops.zeros((n, *of_network.shape[1:]), of_network.dtype)
+            for of_network in self.average_network.inputs[2 + len(condition) :]
+        ]
+        return [x, times, *condition, *missing]
 
     def _guided_velocity(self, x, t, condition, guidance):
         """With w the guidance: v(no condition) + w · (v(condition) − v(no condition)).
+
+        What is visible is always given.
 
         Args:
             x, t, condition: As for `velocity`.
@@ -92,10 +99,14 @@ class FlowSampling(GenerativeModel):
         if not guidance:
             return self.velocity(x, t, condition)
         weight, first, last = guidance
+        of_class, *visible = condition
         both = self.velocity(
             ops.concatenate([x, x]),
             t,
-            [ops.concatenate([given, ops.zeros_like(given)]) for given in condition],
+            [
+                ops.concatenate([of_class, ops.zeros_like(of_class)]),
+                *(ops.concatenate([given, given]) for given in visible),
+            ],
         )
         with_it, without = ops.split(both, 2)
         weight = ops.where(ops.logical_and(first <= t, t <= last), weight, 1.0)

@@ -14,7 +14,7 @@ from tfattn.models.attention import attention_layer
 from tfattn.models.flow.conditioning import (
     ModulatedNormalization,
     conditioning_vector,
-    with_pixel_waves,
+    seen_by_network,
 )
 from tfattn.models.text_encoder import TextEncoder
 
@@ -30,6 +30,7 @@ def build_unet(
     attention: str | None,
     name: str,
     pixels: tuple[float, float] | None = None,
+    completes: bool = False,
     vocabulary: Sequence[str] | None = None,
     max_words: int | None = None,
 ) -> keras.Model:
@@ -38,7 +39,8 @@ def build_unet(
     A U-Net on 2×2 patches: blocks at (h/2, w/2), blocks with attention at (h/4, w/4),
     and blocks at (h/2, w/2) again, which also see what the first ones gave. The last
     layer starts at zero. A class of zeros only stands for no class. With `pixels` it
-    also sees waves of each pixel, see `with_pixel_waves`.
+    also sees waves of each pixel, see `seen_by_network`. With `completes` its last
+    input is what is visible (n, h, w, c + 1), see `visible_part`.
 
     Words are integers (n, max_words), see `TextEncoder`; zeros only stand for no text.
     A learned null vector stands before the encoded words. The mean of these vectors
@@ -61,7 +63,8 @@ def build_unet(
         condition = [layers.GlobalAveragePooling1D()(words, mask=mask)]
     vector = conditioning_vector([inputs[1], *condition], 4 * width)
 
-    x = _Patches(dtype="float32")(with_pixel_waves(inputs[0], inputs[1], pixels))
+    x = seen_by_network(inputs, pixels, completes)
+    x = _Patches(dtype="float32")(x)
     x = layers.Conv2D(width, 3, padding="same")(x)
     fine = x = _block(x, vector, width)
     x = layers.Conv2D(2 * width, 3, strides=2, padding="same")(x)

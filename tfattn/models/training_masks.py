@@ -1,4 +1,4 @@
-"""The masks that `CompletionVAE` is trained with, where `fit` is given none."""
+"""The masks of models that are trained to complete images."""
 
 import keras
 from keras import ops
