@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import importlib.util
 import io
 import json
 import os
@@ -382,15 +383,58 @@ def test_flow_of_sentences(monkeypatch):
         system.build(few_digits("digits"), condition="text", **options)
 
 
+class Recorder(keras.callbacks.Callback):
+    """In the place of Keras's callback for TensorBoard, which needs that package."""
+
+    made = ()
+
+    def __init__(self, folder, **_):
+        super().__init__()
+        self.folder, self.epochs = folder, []
+        Recorder.made = (*Recorder.made, self)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append((epoch, sorted(logs)))
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Packages that seem to be installed, or not, whatever is."""
+    found = {}
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *a: found[name] if name in found else find(name, *a),
+    )
+    return found
+
+
+def test_tensorboard_has_to_be_installed(tmp_path, installed):
+    installed["tensorboard"] = None
+    out = tmp_path / "run"
+    with pytest.raises(SystemExit, match="pip install tensorboard"):
+        cli.main(["train", "vae", "--tensorboard", "--out", str(out)])
+    assert not out.exists()
+
+
 @pytest.mark.ci
 @pytest.mark.parametrize("binarize", [False, True])
-def test_classifier(tmp_path, binarize, capsys):
+def test_classifier(tmp_path, binarize, capsys, installed, monkeypatch):
+    installed["tensorboard"] = "somewhere"
+    monkeypatch.setattr(keras.callbacks, "TensorBoard", Recorder)
+    monkeypatch.setattr(Recorder, "made", ())
     out = tmp_path / "run"
     options = ["--epochs", "6", "--out", str(out)] + ["--binarize"] * binarize
+    options += ["--tensorboard"]
     arguments = ["train", "classifier", "--data", "digits", *options]
     cli.main(arguments)
     result = json.loads((out / "metrics.json").read_text())
     assert result["accuracy"] > 0.8 and (out / "errors.png").exists()
+    (written,) = Recorder.made
+    assert written.folder == out / "tensorboard"
+    assert [epoch for epoch, _ in written.epochs] == list(range(6))
+    assert {"loss", "accuracy"} <= set(written.epochs[0][1])
     assert ("binarization" in result["protocol"]) == binarize
     cli.main(["evaluate", str(out)])
     assert json.loads((out / "metrics.json").read_text()) == result

@@ -339,7 +339,8 @@ def test_every_data_set_that_is_offered_can_be_trained_on(system, name):
     y = None if name in ("binarized_mnist", "faces", "avatars") else np.arange(4) % 2
     dataset = data.Dataset(name, "made by hand", x, y, x, y)
     arguments = vars(build_parser().parse_args(["train", system]))
-    general = ("system", "epochs", "out", "resume", "action", *DATA_OPTIONS)
+    general = ("system", "epochs", "out", "resume", "tensorboard", "action")
+    general += DATA_OPTIONS
     options = {k: v for k, v in arguments.items() if k not in general}
     model = SYSTEMS[system].build(dataset, **options)
     batches = SYSTEMS[system].batches(model, dataset, 0)

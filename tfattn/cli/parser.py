@@ -68,6 +68,12 @@ def build_parser() -> argparse.ArgumentParser:
             action="store_true",
             help="continue an interrupted run, or a finished one with more epochs",
         )
+        command.add_argument(
+            "--tensorboard",
+            action="store_true",
+            help="also write the losses of each epoch for TensorBoard, into the run "
+            "folder",
+        )
 
     command = commands.add_parser("evaluate", help="measure a finished run")
     command.add_argument("run", type=Path, help=RUN)

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import importlib.util
 import os
 import platform
 from pathlib import Path
@@ -24,7 +25,8 @@ def train(arguments: argparse.Namespace) -> None:
     check_integer("--seed", arguments.seed, 0)
     name = Path(arguments.data).resolve().name
     run = arguments.out or Path("runs") / f"{arguments.system}_{name}"
-    not_config = ("action", "out", "resume")
+    callbacks = [_tensorboard(run)] if arguments.tensorboard else []
+    not_config = ("action", "out", "resume", "tensorboard")
     config = {k: v for k, v in vars(arguments).items() if k not in not_config}
     config |= described_data(system, arguments, run)
     config["versions"] = _versions()
@@ -48,7 +50,7 @@ def train(arguments: argparse.Namespace) -> None:
         f"device: {_device()}",
         flush=True,
     )
-    rows = system.fit(model, folder, arguments.epochs)
+    rows = system.fit(model, folder, arguments.epochs, callbacks)
 
     print("measuring on the test set", flush=True)
     result = {
@@ -63,6 +65,16 @@ def train(arguments: argparse.Namespace) -> None:
     write_json(run / "metrics.json", result)
     system.draw(model, dataset, run)
     print_summary(run, result, system)
+
+
+def _tensorboard(run):
+    """Keras's callback; ValueError if TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(
+            "--tensorboard needs the package tensorboard, which is not installed. "
+            "Expected: pip install tensorboard"
+        )
+    return keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)
 
 
 def check_run(run: Path, config: dict[str, Any], resume: bool) -> None:

@@ -2,11 +2,12 @@
 
 import argparse
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from keras.callbacks import LambdaCallback
+from keras.callbacks import Callback, LambdaCallback
 from matplotlib.figure import Figure
 
 from tfattn import data
@@ -71,7 +72,11 @@ class System(ABC, Generic[ModelT]):
         return max(1, round(EPOCH_SIZE / len(dataset.x_train)))
 
     def fit(
-        self, model: ModelT, folder: RunFolder, epochs: int
+        self,
+        model: ModelT,
+        folder: RunFolder,
+        epochs: int,
+        callbacks: Sequence[Callback] = (),
     ) -> list[dict[str, Any]]:
         """Trains from the last epoch in the run folder on: the rows of its history."""
         self.recipe.compile(model, epochs * len(folder.batches))
@@ -101,6 +106,7 @@ class System(ABC, Generic[ModelT]):
                 LambdaCallback(on_epoch_end=measure),
                 folder,
                 LambdaCallback(on_epoch_end=draw),
+                *callbacks,
                 ProgressBar(self.describe),
             ],
             verbose=0,

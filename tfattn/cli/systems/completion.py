@@ -104,7 +104,7 @@ class CompletionSystem(System[CompletionVAE]):
         return f"{words}, γ: {', '.join(gammas) or 'none'}"
 
     def measure(self, model: CompletionVAE, dataset: Dataset) -> dict[str, Any]:
-        x = test_images(dataset, model)
+        x = test_images(dataset, model.levels)
         found = {
             name: quality(model, x, _measured_mask(model, x, name))
             for name in MEASURED_MASKS
@@ -144,7 +144,7 @@ class CompletionSystem(System[CompletionVAE]):
         **options: Any,
     ) -> dict[str, Any]:
         """The same, and the importance-weighted bound of the hidden half."""
-        x = test_images(dataset, model)
+        x = test_images(dataset, model.levels)
         visible = _measured_mask(model, x, "lower_half")
         nats = -model.log_likelihood_bound(x, visible, num_samples=num_samples)
         estimate = metrics.bootstrap_estimate(_bits_per_hidden_pixel(nats, x, visible))
@@ -167,7 +167,7 @@ class CompletionSystem(System[CompletionVAE]):
         )
 
     def draw(self, model: CompletionVAE, dataset: Dataset, run: Path) -> None:
-        x = test_images(dataset, model)[:6]
+        x = test_images(dataset, model.levels)[:6]
         visible = masks.draw("lower_half", len(x), model.image_shape[:2])
         _write_sheet(model, x, visible, run / "samples.png")
         for name in masks.NAMES[1:]:
@@ -224,11 +224,11 @@ def protocol(dataset: Dataset, model: CompletionVAE, x: np.ndarray) -> str:
     )
 
 
-def test_images(dataset: Dataset, model: CompletionVAE) -> np.ndarray:
-    """All test images, or a seeded subset of a large set, of the model's levels."""
+def test_images(dataset: Dataset, levels: int) -> np.ndarray:
+    """All test images, or a seeded subset of a large set, with this many levels."""
     order = np.random.default_rng(0).permutation(len(dataset.x_test))
     x = dataset.x_test[np.sort(order[:NUM_TEST_IMAGES])]
-    return with_levels(x, 2) if model.levels == 2 else x
+    return with_levels(x, 2) if levels == 2 else x
 
 
 def _measured_mask(model, x, name):
