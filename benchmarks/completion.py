@@ -119,7 +119,7 @@ def digits(run):
     """Lower halves of statically binarized digits, the image Transformer's too."""
     dataset = data.load("binarized_mnist")
     model, result = load_run(run)
-    x = completion.test_images(dataset, model)
+    x = completion.test_images(dataset, model.levels)
     order = np.random.default_rng(1).permutation(len(dataset.x_train))
     few = order[:NUM_DIGITS_FOR_BASELINES]
     found = rows("lower_half", dataset.x_train[few], x, {"CompletionVAE": model})

@@ -28,6 +28,9 @@ MAKERS = {
     "completion_by_mask": lambda: _completion(),
     "completion_adversarial": lambda: _completion(adversarial=True),
     "flow_by_class": lambda: AttentionFlow(SHAPE, num_classes=3, width=8),
+    "flow_completing_by_class": lambda: AttentionFlow(
+        SHAPE, num_classes=3, width=8, completes=True
+    ),
     "flow_by_text": lambda: AttentionFlow(
         SHAPE, vocabulary=WORDS, max_words=2, width=8
     ),

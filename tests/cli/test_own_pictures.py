@@ -115,7 +115,8 @@ def test_every_system_trains_on_a_folder(system, folder, small, tmp_path, capsys
         cli.main(["generate", str(run), "--num-images", "3", "--out", str(sheet)])
         colors = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
         assert np.ptp(colors, axis=-1).max() > 0 or channels == 1
-    assert (run / "completions.png").exists() == (system == "flow")
+    completes = system in ("flow", "transformer")
+    assert (run / "completions.png").exists() == completes
     if system in ("completion", "flow"):
         picture = next(folder.glob("*/*.png"))
         answers = tmp_path / "answers"

@@ -19,6 +19,7 @@ FUNCTIONS = {
     "completion_by_mask": ["complete"],
     "completion_adversarial": ["complete"],
     "flow_by_class": ["generate", "velocity"],
+    "flow_completing_by_class": ["complete", "generate", "velocity"],
     "flow_by_text": ["generate", "velocity"],
     "classifier": [],
 }
@@ -32,6 +33,7 @@ CASES = [
     pytest.param("flow_by_class", "generate", marks=pytest.mark.ci),
     pytest.param("flow_by_class", "velocity", marks=pytest.mark.ci),
     pytest.param("flow_by_text", "velocity", marks=pytest.mark.ci),
+    pytest.param("flow_completing_by_class", "complete", marks=pytest.mark.ci),
     ("classifier", "call"),
 ]
 N = 5  # not the number that a tool would put in place of any
@@ -62,6 +64,8 @@ def case(name, function):
         inputs = {"tokens": keras.ops.convert_to_numpy(tokens), "condition": encoded}
         logits = model.network(*inputs.values())
         return model, inputs, keras.ops.convert_to_numpy(logits)
+    if name == "flow_completing_by_class":
+        return (model, *completions_of(model, images, condition))
     if function == "complete":
         noise = normal((N, 1, model.latent_dim))[:, 0]
         expected = model.complete(images, condition, seed=1)[:, 0]
@@ -79,6 +83,23 @@ def case(name, function):
     uniform = keras.random.uniform((N, model.tokens.num_tokens), seed=1)
     inputs = {"uniform": keras.ops.convert_to_numpy(uniform), "condition": encoded}
     return model, inputs, expected
+
+
+def completions_of(model, images, condition):
+    """Inputs of the function and what it gives, of a flow that knows the classes."""
+    weights = model.average_network.get_weights()
+    rng = np.random.default_rng(0)  # the last layer would be zero
+    model.average_network.set_weights([rng.normal(0, 0.1, w.shape) for w in weights])
+    visible = small.condition("completion_by_mask", N)
+    expected = model.complete(images, visible, condition=condition, seed=1)[:, 0]
+    noise = np.random.default_rng(1).standard_normal((N, *small.SHAPE), "float32")
+    inputs = {
+        "images": np.where(visible[..., None], images, np.float32(0.3)),
+        "visible": visible[..., None].astype("float32"),
+        "noise": noise,
+        "condition": condition.astype("int32"),
+    }
+    return inputs, expected
 
 
 def normal(shape):

@@ -11,7 +11,7 @@ from tfattn.cli.systems.base import System
 
 
 def print_summary(run: Path, result: dict[str, Any], system: System) -> None:
-    """Prints the result in words, the pictures, and two commands to try next."""
+    """Prints the result in words, the pictures, and commands to try next."""
     drawn = [
         (str(run / name), words)
         for name, words in system.pictures

@@ -63,14 +63,14 @@ def avatar_report(
     for attributes in (training, asked):
         if attributes is not None:
             avatars.by_name(attributes)  # checks them
-    if asked is not None and len(np.asarray(asked)) != len(np.asarray(images)):
-        raise ValueError(
-            "Expected as many rows of `asked` as images. Received: "
-            f"{len(np.asarray(asked))} rows and {len(np.asarray(images))} images"
-        )
     reading = avatars.read(images)
     found, phases = reading.attributes, reading.phases
     valid = reading.wrong_pixels <= MOST_WRONG_PIXELS
+    if asked is not None and len(np.asarray(asked)) != len(valid):
+        raise ValueError(
+            "Expected as many rows of `asked` as images. Received: "
+            f"{len(np.asarray(asked))} rows and {len(valid)} images"
+        )
     kept = {
         "eyes_have_one_color": found["left_eye"] == found["right_eye"],
         "hat_has_the_color_of_the_shirt": found["hat_color"] == found["shirt_color"],

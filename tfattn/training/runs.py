@@ -93,7 +93,7 @@ class RunFolder(keras.callbacks.Callback):
         shuffle=False,
         initial_epoch=folder.restore(model),
         epochs=20,
-        callbacks=[folder],
+        callbacks=[folder],  # and others of yours
     )
     ```
 

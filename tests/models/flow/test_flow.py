@@ -147,7 +147,7 @@ def test_evaluation_leaves_the_average_alone():
 def test_labels_are_dropped_image_by_image():
     model = flow(num_classes=3, label_dropout=0.25)
     labels = np.eye(3, dtype="float32")[np.arange(4000) % 3]
-    kept = to_numpy(model._without_some_labels(ops.convert_to_tensor(labels)))
+    kept = to_numpy(model._without_some(ops.convert_to_tensor(labels)))
     dropped = kept.sum(axis=1) == 0
     # Binomial: 0.25 ± 4 standard deviations, and those kept are unchanged.
     assert abs(dropped.mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4000)

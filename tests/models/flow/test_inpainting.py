@@ -210,6 +210,21 @@ def test_completions_depend_on_the_seed_and_not_on_the_batch():
 
 
 @pytest.mark.backend
+def test_completions_where_the_class_is_not_known():
+    """A class of zeros, which the network was trained for, or else an error."""
+    model, (images, visible) = flow(num_classes=3), pairs()
+    found = model.complete(images, visible, seed=0, **SHORT)
+    told = model.complete(images, visible, condition=[0, 1, 2], seed=0, **SHORT)
+    assert np.abs(found - told).max() > 1e-3
+    embedding = model.average_network.get_layer("class_embedding")
+    embedding.kernel.assign(ops.zeros_like(embedding.kernel))
+    alike = model.complete(images, visible, condition=[0, 1, 2], seed=0, **SHORT)
+    np.testing.assert_allclose(alike, found, atol=1e-4)
+    with pytest.raises(ValueError, match=r"Expected the class.*Received: none"):
+        flow(num_classes=3, label_dropout=0.0).complete(images, visible)
+
+
+@pytest.mark.backend
 def test_class_and_guidance_of_completions():
     model, (images, visible) = flow(num_classes=3), pairs()
 

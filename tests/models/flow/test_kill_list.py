@@ -203,13 +203,13 @@ MUTANTS = {
     ),
     "labels dropped for a whole batch": (
         AttentionFlow,
-        "_without_some_labels",
+        "_without_some",
         labels_dropped_for_a_whole_batch,
         test_flow.test_labels_are_dropped_image_by_image,
     ),
     "labels never dropped": (
         AttentionFlow,
-        "_without_some_labels",
+        "_without_some",
         labels_never_dropped,
         test_flow.test_labels_are_dropped_image_by_image,
     ),

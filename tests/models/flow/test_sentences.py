@@ -148,7 +148,7 @@ def test_guidance_starts_from_no_word(model, noise):
 
 def test_words_are_dropped_text_by_text(model):
     words = np.tile([2, 3, 0], (4000, 1)).astype("int32")
-    kept = model._without_some_labels(ops.convert_to_tensor(words))
+    kept = model._without_some(ops.convert_to_tensor(words))
     assert keras.backend.standardize_dtype(kept.dtype) == "int32"
     kept = ops.convert_to_numpy(kept)
     dropped = np.all(kept == 0, axis=1)

@@ -148,10 +148,13 @@ class FlowInpainting(FlowSampling):
         """Samples the hidden pixels of images, given the visible ones (inpainting).
 
         Any pixels may be visible: a part of the image, or every second one, which is
-        super-resolution. A model with `completes=True` sees them, and completes masks
-        like those that it was trained on by Heun's method. Any other model needs no
-        training for it. Its samples are approximate, and fit the visible pixels better
-        with more resamplings: see `tfattn.models.flow.inpainting.inpaint`.
+        super-resolution. The model needs no training for it. The samples are
+        approximate, and fit the visible pixels better with more resamplings: see
+        `tfattn.models.flow.inpainting.inpaint`.
+
+        A model with `completes=True` sees what is visible instead, and samples by
+        Heun's method. It completes masks of the kinds that it was trained on, which
+        super-resolution is not.
 
         Args:
             images: Images (n, h, w, c) in [0, 1]; hidden pixels are ignored.
@@ -168,8 +171,9 @@ class FlowInpainting(FlowSampling):
                 With `completes=True` there is no such repetition.
             temperature: Standard deviation of the noise of the hidden pixels.
             seed: Integer; the same seed gives the same completions.
-            batch_size: Completions computed at once. Their noise takes as many images
-                as there are passes through the network.
+            batch_size: Completions computed at once. The noise of each takes as many
+                images as there are passes through the network, and with
+                `completes=True` one.
 
         Returns:
             NumPy array (n, num_samples, h, w, c) in [0, 1]; visible pixels are those
@@ -240,19 +244,23 @@ class FlowInpainting(FlowSampling):
     def _inpainted(
         self, images, visible, noise, condition, guidance, num_steps, num_resamplings
     ):
-        pixels = self._dequantized(images, 0.5)
         if self.completes:
-            seen = visible_part(pixels, ops.cast(visible, "float32"))
-            x = self._flow(
-                "heun", noise[:, 0], [*condition, seen], guidance, num_steps, 0.0, 1.0
+            shown = ops.cast(visible, "float32")
+            return self._shown(
+                images, shown, noise[:, 0], condition, guidance, num_steps
             )
-            return self._images(x)
         x = inpaint(
             lambda x, t: self._guided_velocity(x, t, condition, guidance),
-            pixels,
+            self._dequantized(images, 0.5),
             visible,
             noise,
             num_steps,
             num_resamplings,
         )
+        return self._images(x)
+
+    def _shown(self, images, visible, noise, condition, guidance, num_steps):
+        """Images from noise, by a network that sees what is visible of others."""
+        seen = visible_part(self._dequantized(images, 0.5), visible)
+        x = self._flow("heun", noise, [*condition, seen], guidance, num_steps, 0.0, 1.0)
         return self._images(x)

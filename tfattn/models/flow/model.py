@@ -54,8 +54,9 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
     velocity without it, which `guidance` needs. With `completes=True` the network also
     sees the part of the image that a mask leaves visible, lost with the same
     probability: half of the image, all but its center, a rectangle or strokes, see
-    `tfattn.data.masks`. An exponential moving average of the
-    network, never the trained network itself, generates and measures.
+    `tfattn.data.masks`. Nothing but training and `complete` shows it anything. An
+    exponential moving average of the network, never the trained network itself,
+    generates and measures.
 
     After `compile(optimizer)`, training is `fit(x)`, or `fit(x, condition)`,
     with x in [0, 1]. Metrics of `compile` compare the images with the estimates of them
@@ -63,9 +64,10 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
 
     Source: Liu et al., *Flow Straight and Fast*, arXiv:2209.03003, equation 1; Lipman
     et al., *Flow Matching for Generative Modeling*, arXiv:2210.02747; Esser et al.,
-    arXiv:2403.03206, section 3.1, for the times; Kingma et al., *Variational Diffusion
-    Models*, arXiv:2107.00630, equation 17, for the other objective; Ho & Salimans,
-    *Classifier-Free Diffusion Guidance*, arXiv:2207.12598.
+    arXiv:2403.03206, section 3.1, for the times; Saharia et al., *Palette*,
+    arXiv:2111.05826, for what is visible as further channels; Kingma et al.,
+    *Variational Diffusion Models*, arXiv:2107.00630, equation 17, for the other
+    objective; Ho & Salimans, *Classifier-Free Diffusion Guidance*, arXiv:2207.12598.
 
     Args:
         image_shape: (h, w, c), h and w divisible by 4.
@@ -84,7 +86,8 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
             high log p: such a network also sees waves as short as a pixel's level.
         pixel_mean: Mean of a pixel, in [0, 1], which becomes 0.
         pixel_deviation: Standard deviation of a pixel, above 0, which becomes 1.
-        completes: Whether the network is trained to complete images, for `complete`.
+        completes: Whether the network is trained to complete images, for `complete`;
+            needs `label_dropout` above 0.
         label_dropout: Share of the images that are trained without their class or text,
             and with `completes` the share that is trained without a visible part.
         ema_decay: Decay of the moving average, in [0, 1). Early on the average is
@@ -106,6 +109,9 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
             if any, without guidance, by 16 steps of Heun's method.
         velocity: `velocity` of standardized images (n, h, w, c) at times (n,), and the
             condition, if any, for a solver of your own.
+        complete: With `completes=True` also `complete`, one completion of each image,
+            from images, their masks (n, h, w, 1), 1 where visible, standard normal
+            noise (n, h, w, c), and the condition, if any.
 
     Raises:
         ValueError: For an argument outside the ranges above.
@@ -142,6 +148,12 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
         check_fraction("pixel_mean", pixel_mean)
         check_above_0("pixel_deviation", pixel_deviation)
         check_share("label_dropout", label_dropout)
+        if completes and label_dropout == 0:
+            raise ValueError(
+                "Without label_dropout the network never learns to generate from noise "
+                "alone. Expected label_dropout above 0 with completes=True. Received: "
+                f"label_dropout={label_dropout}"
+            )
         check_share("ema_decay", ema_decay)
         self.vocabulary = None if vocabulary is None else tuple(map(str, vocabulary))
         if max_words is not None:
@@ -200,6 +212,11 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         images, condition = self._split(inputs)
+        if len(condition) != len(self._condition_inputs()):
+            raise ValueError(
+                "Expected images, and the condition if the model has one. Received: "
+                f"images and {len(condition)} conditions"
+            )
         images = ops.cast(images, "float32")
         uniform = drawn(keras.random.uniform, ops.shape(images), self.seed_generator)
         x = self._dequantized(images, uniform)
@@ -361,11 +378,22 @@ class AttentionFlow(FlowInpainting, FlowLikelihood):
             encoded = [self._encoded(classes) for classes in condition]
             return self.velocity(images, times, encoded)
 
+        def complete(images, visible, noise, *condition):
+            encoded = [self._encoded(classes) for classes in condition]
+            x = self._shown(images, visible, noise, encoded, [], NUM_STEPS)
+            return ops.where(ops.equal(visible, 1.0), images, x)
+
         condition = self._condition_inputs()
         noise = tensor_input("noise", *self.image_shape)
         images = tensor_input("images", *self.image_shape)
+        completing = {}
+        if self.completes:
+            visible = tensor_input("visible", *self.image_shape[:2], 1)
+            inputs = [images, visible, noise, *condition]
+            completing["complete"] = ExportedFunction(self, complete, inputs)
         return {
             **super()._exported_functions(),
+            **completing,
             "generate": ExportedFunction(self, generate, [noise, *condition]),
             "velocity": ExportedFunction(
                 self, velocity, [images, tensor_input("times"), *condition]

@@ -37,7 +37,7 @@ class Reflow(keras.Model):
     Source: Liu et al., *Flow Straight and Fast*, arXiv:2209.03003, algorithm 1.
 
     Args:
-        flow: The flow.
+        flow: The flow; not one with `completes=True`, which would unlearn to complete.
 
     Call arguments:
         inputs: Noise (n, h, w, c), images (n, h, w, c) in [0, 1] and, for a flow with a
@@ -45,9 +45,18 @@ class Reflow(keras.Model):
 
     Output:
         The mean over the pixels of the squared error of the velocity (n,).
+
+    Raises:
+        ValueError: For a flow with `completes=True`.
     """
 
     def __init__(self, flow: AttentionFlow, **kwargs: Any) -> None:
+        if flow.completes:
+            raise ValueError(
+                "Pairs of noise and images show nothing as visible: the flow would "
+                "unlearn to complete. Expected a flow with completes=False. Received: "
+                "completes=True"
+            )
         # With the flow's policy, float16 gets its loss scaled.
         super().__init__(**{"dtype": flow.dtype_policy, **kwargs})
         self.flow = flow
@@ -105,7 +114,7 @@ class Reflow(keras.Model):
         wide = t[:, None, None, None]
         target = flow._dequantized(images, 0.5) - noise
         encoded = [flow._encoded(part) for part in condition]
-        velocity = network(flow._network_inputs(noise + wide * target, t, encoded))
+        velocity = network([noise + wide * target, t, *encoded])
         return ops.mean(ops.square(velocity - target), axis=(1, 2, 3))
 
     def compute_loss(
