@@ -6,6 +6,7 @@ import inspect
 import pkgutil
 from pathlib import Path
 
+import keras
 import pytest
 from conftest import run_python
 
@@ -27,6 +28,38 @@ def test_import_loads_keras_and_nothing_heavier():
     result = run_python(code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == []
+
+
+WITHOUT_THE_REST = """
+import importlib.abc, sys
+
+class Missing(importlib.abc.MetaPathFinder):
+    names = {"tensorflow", "tensorflow_datasets", "sklearn", "skimage", "matplotlib"}
+    names |= {"PIL", "tqdm", "pandas"}
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+import numpy as np, tfattn
+layer = tfattn.layers.SelfAttention2D()
+print(layer(np.ones((1, 4, 4, 16), "float32")).shape)
+print(tfattn.models.load_pretrained("gan_mnist").generate(2, [1, 2], seed=0).shape)
+x = tfattn.data.binarize(tfattn.data.load("mnist").x_test[:8], seed=0)
+vae = tfattn.models.AttentionVAE(width=8)
+vae.compile("adam", run_eagerly=True)
+print(np.isfinite(vae.train_on_batch(x)).all())
+"""
+
+
+@pytest.mark.backend
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow", reason="needs KERAS_BACKEND=jax or torch"
+)
+def test_layers_models_and_digits_need_keras_and_a_backend_alone():
+    result = run_python(WITHOUT_THE_REST)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split("\n")[-2] == "True"
 
 
 @pytest.mark.parametrize("module", [getattr(tfattn, name) for name in tfattn.__all__])

@@ -407,6 +407,7 @@ def test_a_thousand_classes(tmp_path):
 
 @pytest.mark.backend
 def test_a_stream_holds_every_picture_once_in_each_epoch(folder):
+    pytest.importorskip("tensorflow")
     batches = data.stream(folder, 8, labels="folders", batch_size=7)
     expected = read(folder, labels="folders")
     for _ in range(2):
@@ -421,6 +422,7 @@ def test_a_stream_holds_every_picture_once_in_each_epoch(folder):
 
 @pytest.mark.backend
 def test_a_stream_without_labels(folder):
+    pytest.importorskip("tensorflow")
     batches = data.stream(folder, (12, 8), channels=1, batch_size=16)
     assert [x.shape for x in batches] == [(16, 12, 8, 1), (14, 12, 8, 1)]
     model = AttentionVAE((12, 8, 1), latent_dim=2, width=8, levels=256)
@@ -430,6 +432,7 @@ def test_a_stream_without_labels(folder):
 
 @pytest.mark.backend
 def test_a_stream_refuses_bad_arguments(folder, tmp_path):
+    pytest.importorskip("tensorflow")
     with pytest.raises(ValueError, match="folder of pictures"):
         data.stream(tmp_path / "nowhere", 8)
     with pytest.raises(ValueError, match="batch_size"):

@@ -107,8 +107,7 @@ def normal(shape):
 
 
 def run_saved_model(path, inputs):
-    import tensorflow as tf
-
+    tf = pytest.importorskip("tensorflow")
     inputs = [tf.constant(x) for x in inputs.values()]
     loaded = tf.saved_model.load(str(path))
     return loaded.serve(inputs if len(inputs) > 1 else inputs[0])

@@ -112,8 +112,7 @@ def arrays(name):
 
 
 def tf_dataset(*arrays):
-    import tensorflow as tf
-
+    tf = pytest.importorskip("tensorflow")
     return tf.data.Dataset.from_tensor_slices(arrays).batch(3)
 
 
