@@ -11,6 +11,10 @@ COMPLETION_ARMS = {
     "residual": "CompletionVAE, residual block",
     "uniform": "CompletionVAE, uniform attention",
 }
+FLOWS = {
+    "mnist": "AttentionFlow of gray digits, not trained to complete",
+    "binarized_mnist": "AttentionFlow, trained to complete",
+}
 COMPLETION_MODELS = {
     "CompletionVAE": "CompletionVAE as shipped (self-attention, trained longer)",
     "gate": "CompletionVAE, self-attention and gate",
@@ -137,13 +141,17 @@ def _attention():
 
 
 def _digits():
-    digits = results("completion")["digits"]
+    digits, flows = results("completion")["digits"], results("flow")
+    rows = dict(digits["rows"])
+    for data, words in FLOWS.items():
+        if "completion" in flows.get(data, {}):
+            rows[words] = flows[data]["completion"]
     return [
         "## Digits",
         "",
         *table(
             ["lower half of digits hidden", *MEASURES],
-            [_row(*item) for item in digits["rows"].items()],
+            [_row(*item) for item in rows.items()],
         ),
         "",
         f"Protocol: {digits['protocol']}. The CompletionVAE was trained for "
