@@ -12,7 +12,7 @@ import pytest
 from conftest import real
 
 from tfattn import data
-from tfattn.cli.systems import completion, gan, transformer
+from tfattn.cli.systems import completion, flow, gan, transformer
 from tfattn.data import avatars, masks, number_words
 from tfattn.evaluation import (
     avatar_report,
@@ -104,6 +104,24 @@ def test_generated_avatars_are_as_good_as_published():
         share = published[measure]
         margin = 3.3 * np.sqrt((share * (1 - share) + 0.002) / 500)
         assert abs(report[measure] - share) < margin, measure
+
+
+@pytest.mark.ci
+def test_avatars_from_sentences_are_as_good_as_published():
+    """Sentences of other avatars, with the steps of the published numbers."""
+    published = pretrained_results("flow_avatars")["avatars"]
+    asked = avatars.draw_attributes(200, seed=7)
+    images = load_pretrained("flow_avatars").generate(
+        200, avatars.sentences(asked), num_steps=flow.NUM_STEPS, seed=7
+    )
+    report = avatar_report(images, asked=asked)
+    for found, share in (
+        (report["valid"], published["valid"]),
+        (report["all_rules"], published["all_rules"]),
+        (report["as_asked"]["all"], published["as_asked"]["all"]),
+    ):
+        margin = 3.3 * np.sqrt((share * (1 - share) + 0.002) / 200)
+        assert abs(found - share) < margin
 
 
 @pytest.mark.slow
@@ -219,6 +237,17 @@ def test_shipped_gan_and_its_judge_reach_their_published_numbers(name, accuracy)
     ):
         draws = published[measure]
         assert draws["lowest"] - margin < found < draws["highest"] + margin
+
+
+@pytest.mark.ci
+def test_shipped_flow_is_recognized_as_published():
+    mnist, model = real("mnist"), load_pretrained("flow_mnist")
+    labels = np.random.default_rng(0).choice(mnist.y_train, 500)
+    images = model.generate(500, labels, num_steps=flow.NUM_STEPS, seed=0)
+    recognized = load_pretrained("classifier_mnist").classify(images) == labels
+    published = pretrained_results("flow_mnist")["recognized"]["mean"]
+    deviation = np.sqrt(published * (1 - published) / len(labels))
+    assert abs(recognized.mean() - published) < 4 * deviation + 0.002
 
 
 def test_mnist_gan_is_as_good_as_promised():

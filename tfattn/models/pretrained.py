@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 from tfattn.models.classifier import ImageClassifier
 from tfattn.models.completion.model import CompletionVAE
+from tfattn.models.flow.model import AttentionFlow
 from tfattn.models.gan.model import SelfAttentionGAN
 from tfattn.models.transformer.model import ImageTransformer
 from tfattn.models.vae.model import AttentionVAE
@@ -17,6 +18,8 @@ MODELS = {
     "classifier_fashion_mnist": ImageClassifier,
     "classifier_mnist": ImageClassifier,
     "completion_olivetti": CompletionVAE,
+    "flow_avatars": AttentionFlow,
+    "flow_mnist": AttentionFlow,
     "gan_fashion_mnist": SelfAttentionGAN,
     "gan_mnist": SelfAttentionGAN,
     "transformer_mnist": ImageTransformer,
@@ -34,6 +37,8 @@ def load_pretrained(
 ) -> ImageTransformer: ...
 @overload
 def load_pretrained(name: Literal["completion_olivetti"]) -> CompletionVAE: ...
+@overload
+def load_pretrained(name: Literal["flow_avatars", "flow_mnist"]) -> AttentionFlow: ...
 @overload
 def load_pretrained(
     name: Literal["gan_fashion_mnist", "gan_mnist"],
@@ -60,6 +65,8 @@ def load_pretrained(name: str) -> Any:
             `"transformer_words"`: the same on images of two digits, conditional on a
             text of two number words;
             `"completion_olivetti"`: `CompletionVAE` on faces of 64×64 pixels;
+            `"flow_mnist"`: `AttentionFlow` on MNIST, conditional on the class;
+            `"flow_avatars"`: the same on avatars, conditional on a sentence;
             `"gan_mnist"`, `"gan_fashion_mnist"`: `SelfAttentionGAN`, conditional on
             the class;
             `"classifier_mnist"`, `"classifier_fashion_mnist"`: `ImageClassifier`, on

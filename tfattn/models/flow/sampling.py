@@ -99,18 +99,25 @@ class FlowSampling(GenerativeModel):
         if not guidance:
             return self.velocity(x, t, condition)
         weight, first, last = guidance
-        of_class, *visible = condition
-        both = self.velocity(
-            ops.concatenate([x, x]),
-            t,
-            [
-                ops.concatenate([of_class, ops.zeros_like(of_class)]),
-                *(ops.concatenate([given, given]) for given in visible),
-            ],
+
+        def guided():
+            of_class, *visible = condition
+            both = self.velocity(
+                ops.concatenate([x, x]),
+                t,
+                [
+                    ops.concatenate([of_class, ops.zeros_like(of_class)]),
+                    *(ops.concatenate([given, given]) for given in visible),
+                ],
+            )
+            with_it, without = ops.split(both, 2)
+            return without + weight * (with_it - without)
+
+        return ops.cond(
+            ops.logical_and(first <= t, t <= last),
+            guided,
+            lambda: self.velocity(x, t, condition),
         )
-        with_it, without = ops.split(both, 2)
-        weight = ops.where(ops.logical_and(first <= t, t <= last), weight, 1.0)
-        return without + weight * (with_it - without)
 
     def _flow(self, solver, x, condition, guidance, num_steps, start, end):
         return integrate(
@@ -146,8 +153,8 @@ class FlowSampling(GenerativeModel):
                 for all.
             num_steps: Steps of the solver. Each takes as many passes through the
                 network as the solver has stages: 1 for Euler's method, 2 for the
-                midpoint rule and for Heun's method, 4 for `"rk4"`; with guidance twice
-                as many.
+                midpoint rule and for Heun's method, 4 for `"rk4"`; where there is
+                guidance twice as many.
             solver: One of `"euler"`, `"midpoint"`, `"heun"`, `"rk4"`.
             temperature: Standard deviation of the noise.
             seed: Integer; the same seed gives the same images.
