@@ -40,6 +40,7 @@ def test_the_order_of_the_course():
         "05_self_attention_gan",
         "06_image_transformer",
         "07_face_completion",
+        "08_flow_matching",
     ]
 
 
