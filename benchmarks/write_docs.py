@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from pages import (
     completion,
+    flow,
     gan,
     notebooks,
     own_pictures,
@@ -23,7 +24,7 @@ from pages import (
 from pages.blocks import ROOT, with_block
 
 from tfattn import data, plots
-from tfattn.data import masks, number_words
+from tfattn.data import avatars, masks, number_words
 from tfattn.evaluation.baselines import ridge_regression, with_mirror_images
 from tfattn.models import load_pretrained
 from tfattn.training.runs import write_figure
@@ -40,6 +41,7 @@ PAGES = {
         "folders": own_pictures.folders_block,
     },
     "docs/results/completion.md": {"results": completion.block},
+    "docs/results/flow.md": {"results": flow.block},
     "docs/results/gan.md": {"results": gan.block},
     "docs/results/self_attention.md": {"results": self_attention.block},
     "docs/results/transformer.md": {"results": transformer.block},
@@ -76,7 +78,8 @@ def overview():
         faces, visible, num_samples=3, seed=0
     )
     shown = np.where(visible[..., None], faces, 0.5)[:, None]
-    avatars = load_pretrained("vae_avatars").generate(24, seed=0)
+    sentences = avatars.sentences(avatars.draw_attributes(20, seed=5))
+    drawn = load_pretrained("flow_avatars").generate(20, sentences, seed=0)
     panels = {
         "GAN: a digit of each class": _sheet(
             digits.generate(20, labels, seed=1).reshape(4, 5, 28, 28, 1)
@@ -84,7 +87,7 @@ def overview():
         "GAN: clothes of each class": _sheet(
             clothes.generate(20, labels, seed=1).reshape(4, 5, 28, 28, 1)
         ),
-        "VAE: avatars": _sheet(avatars[:20].reshape(4, 5, 32, 32, 3)),
+        "flow: avatars from sentences": _sheet(drawn.reshape(4, 5, 32, 32, 3)),
         "Transformer: “four two”, “nine five”, “one eight”": _sheet(
             writer.generate(9, np.repeat(texts, 3), seed=0).reshape(3, 3, 28, 56, 1)
         ),

@@ -8,6 +8,8 @@ from pages.blocks import ROOT, with_block
 from PIL import Image
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Bytes of a notebook, above which its pictures get 256 colors.
+LARGE = 1_000_000
 
 
 def runtime(number):
@@ -27,8 +29,11 @@ def runtime(number):
     return f"{found} A GPU should shorten the trainings; this was not measured."
 
 
-def shrunk(png):
-    """The same picture in fewer bytes: up to 256 colors need one byte for a pixel."""
+def shrunk(png, with_loss):
+    """The picture in fewer bytes: up to 256 colors need one byte for a pixel.
+
+    More colors are kept, but `with_loss` the nearest 256 take their place.
+    """
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     if image.mode == "RGBA":
         white = Image.new("RGBA", image.size, "white")
@@ -37,12 +42,14 @@ def shrunk(png):
         indexed = image.convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
         if indexed.convert("RGB").tobytes() == image.tobytes():
             image = indexed
+    elif image.mode == "RGB" and with_loss:
+        image = image.quantize(256, dither=Image.Dither.NONE)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 
-def tidy(notebook):
+def tidy(notebook, with_loss):
     """Takes out when cells ran, joins what was printed in pieces, shrinks pictures."""
     for cell in notebook["cells"]:
         cell["metadata"].pop("execution", None)
@@ -50,7 +57,9 @@ def tidy(notebook):
         for output in cell.get("outputs", []):
             picture = output.get("data", {}).get("image/png")
             if picture:
-                output["data"]["image/png"] = min(picture, shrunk(picture), key=len)
+                output["data"]["image/png"] = min(
+                    picture, shrunk(picture, with_loss), key=len
+                )
             last = joined[-1] if joined else {}
             if output.get("name") and output["name"] == last.get("name"):
                 last["text"] = [*last["text"], *output["text"]]
@@ -64,7 +73,7 @@ def write_notebooks():
     """Tidies each notebook, and fills the block with its runtime."""
     for path in NOTEBOOKS:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        tidy(notebook)
+        tidy(notebook, path.stat().st_size > LARGE)
         about = [c for c in notebook["cells"] if c["cell_type"] == "markdown"][1]
         text = with_block("".join(about["source"]), "runtime", runtime(path.stem[:2]))
         about["source"] = text.splitlines(keepends=True)
