@@ -163,18 +163,15 @@ class Measurement:
         num_steps = REFLOW_EPOCHS * (NUM_PAIRS // BATCH_SIZE)
         rate = keras.optimizers.schedules.CosineDecay(REFLOW_RATE, num_steps)
         trainer.compile(keras.optimizers.AdamW(rate, weight_decay=0.0, clipnorm=1.0))
-        started = time.perf_counter()
         trainer.fit(
             [noise, images, labels],
             batch_size=BATCH_SIZE,
             epochs=REFLOW_EPOCHS,
             verbose=2,
         )
-        seconds = time.perf_counter() - started
         return {
             "num_pairs": NUM_PAIRS,
             "epochs": REFLOW_EPOCHS,
-            "training_seconds": seconds,
             "rows": self.rows(FEW_STEPS, model=straight),
         }
 

@@ -111,10 +111,7 @@ def _of_reflow(found):
     if "reflow" not in found:
         return ""
     training = found["reflow"]
-    return (
-        f" ({training['num_pairs']} pairs, {training['epochs']} epochs, "
-        f"{training['training_seconds'] / 60:.0f} minutes)"
-    )
+    return f" ({training['num_pairs']} pairs, {training['epochs']} epochs)"
 
 
 def _peers_in_bits():
