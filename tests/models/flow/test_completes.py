@@ -120,13 +120,15 @@ def test_what_training_shows(monkeypatch, label_dropout):
     n = 400
     x = np.broadcast_to(images(1), (n, *SHAPE))
     calls = []
-    network = model.trained_network
-    monkeypatch.setattr(
-        model, "trained_network", lambda inputs: calls.append(inputs) or inputs[0]
-    )
+    of_network = AttentionFlow._network_inputs
+
+    def recorded(self, *arguments):
+        calls.append(of_network(self, *arguments))
+        return calls[-1]
+
+    monkeypatch.setattr(AttentionFlow, "_network_inputs", recorded)
     monkeypatch.setattr("tfattn.models.flow.model.move_average", lambda *_: None)
     model((x, np.ones(n, "int32")), training=True)
-    model.trained_network = network
     _, _, classes, shown = (to_numpy(part) for part in calls[0])
     visible = shown[..., -1] == 1
     np.testing.assert_array_equal(shown[..., -1], visible)
