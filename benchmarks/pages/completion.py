@@ -154,6 +154,7 @@ def _digits():
             [_row(*item) for item in rows.items()],
         ),
         "",
-        f"Protocol: {digits['protocol']}. The CompletionVAE was trained for "
+        f"Protocol: {digits['protocol']}. The flow of gray digits is not told the "
+        "class. The CompletionVAE was trained for "
         f"{digits['epochs']} epochs, {digits['training_seconds'] / 60:.0f} minutes.",
     ]

@@ -15,6 +15,7 @@ ROWS = {
     "self-attention GAN": f"self-attention GAN, temperature {TEMPERATURE}",
     "self-attention GAN, temperature 1": "self-attention GAN, temperature 1",
 }
+COLUMNS = ("Fréchet distance", "kernel distance", "precision", "recall", "recognized")
 MEASURES = ("frechet_distance", "kernel_distance", "precision", "recall", "recognized")
 
 
@@ -24,15 +25,7 @@ def block():
     lines = []
     for name, rows in measured["rows"].items():
         floor = rows["real training images"]["frechet_distance"]["mean"]
-        head = [
-            DATA_WORDS[name],
-            "Fréchet distance",
-            "relative to the floor",
-            "kernel distance",
-            "precision",
-            "recall",
-            "recognized",
-        ]
+        head = [DATA_WORDS[name], COLUMNS[0], "relative to the floor", *COLUMNS[1:]]
         cells = []
         for row, words in ROWS.items():
             if row in rows:
