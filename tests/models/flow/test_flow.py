@@ -144,6 +144,11 @@ def test_evaluation_leaves_the_average_alone():
     assert float(to_numpy(model.num_averaged)) == 1
 
 
+def test_a_class_that_is_missing_is_not_taken_for_none():
+    with pytest.raises(ValueError, match="Received: images and 0 conditions"):
+        flow(num_classes=3)(images(2))
+
+
 def test_labels_are_dropped_image_by_image():
     model = flow(num_classes=3, label_dropout=0.25)
     labels = np.eye(3, dtype="float32")[np.arange(4000) % 3]

@@ -24,9 +24,9 @@ from tfattn.densities import (
 )
 from tfattn.models.attention import attention_map, check_has_map, gammas
 from tfattn.models.base import binary_draw
-from tfattn.models.compiling import compiled
-from tfattn.models.completion.adversarial import AdversarialCompletion, composite
+from tfattn.models.completion.adversarial import composite
 from tfattn.models.completion.augmentation import augmented
+from tfattn.models.completion.bounds import CompletionBounds, gaussian_log_density_at
 from tfattn.models.completion.networks import (
     build_decoder,
     build_posterior,
@@ -34,7 +34,6 @@ from tfattn.models.completion.networks import (
 )
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.gan.networks import build_discriminator
-from tfattn.models.importance_weighting import bounds
 from tfattn.models.replicas import drawn
 from tfattn.models.training_masks import training_masks
 
@@ -47,7 +46,7 @@ DISCRIMINATOR_WIDTH = 16
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class CompletionVAE(AdversarialCompletion):
+class CompletionVAE(CompletionBounds):
     """Fills in the hidden part of an image, with a different sample each time.
 
     With x an image, m the mask of its visible pixels, v = x ⊙ m and z a latent vector:
@@ -170,7 +169,6 @@ class CompletionVAE(AdversarialCompletion):
         if adversarial:
             names += ["discriminator_loss", "generator_loss"]
         self.trackers = [keras.metrics.Mean(name=name) for name in names]
-        self._compiled_log_weights = compiled(self, self._log_weights)
         self.built = True
 
     # --- the bound ------------------------------------------------------------
@@ -205,7 +203,7 @@ class CompletionVAE(AdversarialCompletion):
             "completions": composite(x, visible, self._expected(pixels)),
             "reconstruction": -self._hidden_log_density(x, visible, pixels),
             "kl": gaussian_log_density(noise, log_variance)
-            - _gaussian_log_density_at(z, *of_prior[:2]),
+            - gaussian_log_density_at(z, *of_prior[:2]),
         }
 
     def _pixels(self, z, features, training: bool | None = False):
@@ -414,81 +412,6 @@ class CompletionVAE(AdversarialCompletion):
         seen = np.where(visible == 1, images, np.float32(0))
         return self.prior([ops.convert_to_tensor(part) for part in (seen, visible)])
 
-    # --- measuring a trained model --------------------------------------------
-
-    def elbo(
-        self,
-        images: ArrayLike,
-        visible: ArrayLike,
-        *,
-        num_samples: int = 1,
-        seed: int = 0,
-        batch_size: int = 160,
-    ) -> np.ndarray:
-        """Evidence lower bound on log p(hidden | visible), one value for each image.
-
-        Args:
-            images: Images (n, h, w, c) in [0, 1].
-            visible: As for `complete`.
-            num_samples: Draws of z averaged over for each image.
-            seed: Integer seed of the draws.
-            batch_size: Images decoded at once.
-
-        Returns:
-            NumPy array (n,), nats per image, of pixels rounded to `levels` levels.
-
-        Raises:
-            ValueError: As for `complete`.
-        """
-        return self._bounds(images, visible, num_samples, seed, batch_size)[0]
-
-    def log_likelihood_bound(
-        self,
-        images: ArrayLike,
-        visible: ArrayLike,
-        *,
-        num_samples: int = 1000,
-        seed: int = 0,
-        batch_size: int = 160,
-    ) -> np.ndarray:
-        """Importance-weighted bound on log p(hidden | visible), otherwise as `elbo`.
-
-        It rises with `num_samples` toward the log-likelihood, see
-        `AttentionVAE.log_likelihood_bound`.
-        """
-        return self._bounds(images, visible, num_samples, seed, batch_size)[1]
-
-    def _bounds(self, images, visible, num_samples, seed, batch_size):
-        num_samples = check_integer("num_samples", num_samples, least=1)
-        images, visible = self._checked_pair(images, visible)
-        return bounds(
-            self._compiled_log_weights,
-            self.posterior,
-            np.rint((self.levels - 1) * images) / np.float32(self.levels - 1),
-            [ops.convert_to_tensor(visible)],
-            num_samples,
-            seed,
-            batch_size,
-        )
-
-    def _log_weights(self, x, condition, mean, log_variance, noise):
-        """log p(hidden|z, v, m) + log p(z|v, m) − log q(z|x, m) at the draws of z that
-        `noise` (draws, n, latent_dim) gives: (draws, n)."""
-        (visible,) = condition
-        draws, n, _ = ops.shape(noise)
-        p_mean, p_log_variance, *features = self.prior([x * visible, visible])
-        z = gaussian_sample(mean, log_variance, noise)  # (draws, n, latent_dim)
-        pixels = self._pixels(
-            ops.reshape(z, (-1, self.latent_dim)),
-            [ops.tile(f, (draws, *[1] * (len(f.shape) - 1))) for f in features],
-        )
-        pixels = [ops.reshape(p, (draws, n, *self.image_shape)) for p in pixels]
-        return (
-            self._hidden_log_density(x, visible, pixels)
-            + _gaussian_log_density_at(z, p_mean, p_log_variance)
-            - gaussian_log_density(noise, log_variance)
-        )
-
     def _exported_functions(self):
         def complete(x, visible, noise):
             return self._completed(ops.where(visible == 1, x, 0.0), visible, noise)
@@ -516,8 +439,3 @@ class CompletionVAE(AdversarialCompletion):
         }
         del config["num_classes"]
         return config
-
-
-def _gaussian_log_density_at(z, mean, log_variance):
-    noise = (z - mean) * ops.exp(-0.5 * log_variance)
-    return gaussian_log_density(noise, log_variance)
