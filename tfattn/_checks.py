@@ -106,9 +106,17 @@ def check_tiled(shape: Sequence[int | None], patch_size: Sequence[int]) -> None:
         )
 
 
+def as_array(x: Any, dtype: str | None = None) -> np.ndarray:
+    """`np.asarray`, also of what torch has on a GPU, with a gradient or in bfloat16."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        x = x.float() if x.is_floating_point() and x.element_size() < 4 else x
+    return np.asarray(x, dtype)
+
+
 def checked_numbers(name: str, x: ArrayLike) -> np.ndarray:
     """An array of booleans, integers or real numbers; ValueError for anything else."""
-    x = np.asarray(x)
+    x = as_array(x)
     if x.dtype.kind not in "biuf":
         # Half precision of JAX and torch is no kind of NumPy's own.
         if not np.can_cast(x.dtype, "float32"):
@@ -156,7 +164,7 @@ def checked_binary_images(x: ArrayLike, image_shape: tuple[int, ...]) -> np.ndar
 
 def checked_labels(labels: ArrayLike, n: int, num_classes: int) -> np.ndarray:
     """Labels as an array; ValueError unless n integers from 0 to num_classes - 1."""
-    labels = np.asarray(labels)
+    labels = as_array(labels)
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"Expected integer labels. Received: labels of type {labels.dtype}"
@@ -173,7 +181,7 @@ def checked_visible(
     visible: ArrayLike, n: int, image_shape: tuple[int, ...]
 ) -> np.ndarray:
     """Boolean (1 or n, h, w, 1); ValueError unless boolean (h, w) or (n, h, w)."""
-    visible = np.asarray(visible)
+    visible = as_array(visible)
     h, w, _ = image_shape
     if visible.dtype != bool or visible.shape not in ((h, w), (n, h, w)):
         raise ValueError(

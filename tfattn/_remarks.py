@@ -11,15 +11,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+# The start of a log line of a level I, W or E, from TensorFlow 2.21 on and before.
+LEVEL = r"(?:{0}\d{{4}} |\d{{4}}-\d\d-\d\d [\d:.]+: {0} )"
 # Everything else passes: warnings, errors and tracebacks, of a crash as well.
 REMARKS = "|".join(
     [
-        r"I\d{4} ",  # informational, and before TensorFlow 2.20:
-        r"\d{4}-\d\d-\d\d [\d:.]+: I ",
+        LEVEL.format("I"),  # informational
         r"To enable the following instructions",  # second line of such a remark
         r"WARNING: All log messages before absl::InitializeLog",
-        r"[WE]\d{4} .*already (been )?registered",  # CUDA parts that nobody uses here
-        r"E\d{4} .*cuInit: .*\(303\)",  # no NVIDIA driver; the device is printed later
+        # CUDA parts that nobody uses here
+        LEVEL.format("[WE]") + ".*already (been )?registered",
+        # no NVIDIA driver; the device is printed later
+        LEVEL.format("E") + r".*cuInit: .*\(303\)",
     ]
 )
 # In a process of its own, which passes on the last words of one that crashes.

@@ -13,6 +13,8 @@ I0000 00:00:1795851893.626908    5190 port.cc:153] oneDNN custom operations are 
 To enable the following instructions: AVX2 FMA, rebuild TensorFlow.
 E0000 00:00:1795851893.6 5190 cuda_fft.cc:467] one has already been registered
 E0000 00:00:1795851893.6 5190 cuda_platform.cc:52] failed call to cuInit: ERROR (303)
+2026-11-28 07:40:00.12: E external/xla/cuda_fft.cc:477] one has already been registered
+2026-11-28 07:40:00.12: E external/xla/cuda_platform.cc:51] failed cuInit: ERROR (303)
 """
 REAL = """\
 E0000 00:00:1795851893.6 5190 cuda_platform.cc:52] failed call to cuInit: ERROR (804)

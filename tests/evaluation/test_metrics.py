@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -77,6 +78,15 @@ def test_active_units():
     means = 5 + draws * [1, 0.2, 0.05, 0]
     assert metrics.active_units(means) == 2
     assert metrics.active_units(means, threshold=0.001) == 3
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_tensors_are_taken_as_they_are(dtype):
+    """A variable of torch has a gradient, and bfloat16 is no type of NumPy's."""
+    means = 5 + draws(50, 3, seed=0) * [1, 0.2, 0]
+    variable = keras.Variable(means, dtype=dtype)
+    assert metrics.active_units(variable.value) == 2
 
 
 # --- Fréchet distance ---------------------------------------------------------

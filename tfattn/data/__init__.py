@@ -45,6 +45,7 @@ from typing import Any
 
 import numpy as np
 
+from tfattn._checks import as_array
 from tfattn.data import avatars
 from tfattn.data.dataset import Dataset as Dataset
 from tfattn.data.folders import PictureWarning as PictureWarning
@@ -151,7 +152,7 @@ def binarize(x: np.ndarray, seed: int) -> np.ndarray:
     Raises:
         ValueError: If a value is NaN or outside [0, 1].
     """
-    x = np.asarray(x)
+    x = as_array(x)
     if not np.all((x >= 0) & (x <= 1)):  # NaN fails both comparisons
         raise ValueError(
             "Invalid value for argument `x`. Expected values in [0, 1] without NaN. "

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfattn._checks import check_integer, checked_numbers
+from tfattn._checks import as_array, check_integer, checked_numbers
 
 
 class Estimate(NamedTuple):
@@ -103,7 +103,7 @@ def bootstrap_estimate(
             finite.
     """
     values = checked_numbers("values", values).astype("float64")
-    groups = np.arange(len(values)) if groups is None else np.asarray(groups)
+    groups = np.arange(len(values)) if groups is None else as_array(groups)
     if values.shape != groups.shape or not np.all(np.isfinite(values)):
         raise ValueError(
             "Expected finite values in one dimension, and as many groups. Received: "

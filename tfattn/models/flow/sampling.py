@@ -10,6 +10,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from tfattn._checks import (
+    as_array,
     check_above_0,
     check_choice,
     check_integer,
@@ -341,7 +342,7 @@ class FlowSampling(GenerativeModel):
         return noise, self._condition(condition, len(noise)), guided, num_steps
 
     def _checked_noise(self, noise):
-        noise = np.asarray(noise, "float32")
+        noise = as_array(noise, "float32")
         if noise.shape[1:] != self.image_shape or not len(noise):
             raise ValueError(
                 f"Expected noise of shape (n, {str(self.image_shape)[1:]}, at least "
