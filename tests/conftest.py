@@ -21,10 +21,11 @@ flags = [
     "--xla_llvm_disable_expensive_passes=true",
     "--xla_cpu_multi_thread_eigen=false",
 ]
-if os.environ.get("KERAS_BACKEND") == "jax":
-    # JAX compiles each operation by itself. An XLA without the flag would not start.
-    if tuple(map(int, importlib.metadata.version("jax").split(".")[:2])) < (0, 11):
-        flags.append("--xla_cpu_use_fusion_emitters=false")
+# JAX compiles each operation by itself. An XLA without the flag would not start.
+if os.environ.get("KERAS_BACKEND") == "jax" and (
+    tuple(map(int, importlib.metadata.version("jax").split(".")[:2])) < (0, 11)
+):
+    flags.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(flags))
 # The tensors are small, and each processor has its tests: threads would only wait.
 for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):

@@ -25,7 +25,8 @@ draws `avatars`: these need no network. The others are downloaded once, into the
 `TFDS_DATA_DIR` and `SCIKIT_LEARN_DATA`. Every set but `mnist` and `avatars` is then
 kept as one `.npz` file in the folder `TFATTN_CACHE`, by default the user's cache
 folder, and is read from there without TensorFlow. If `TFATTN_OFFLINE` is set, nothing
-is downloaded.
+is downloaded. `TFATTN_TIMEOUT` is how many seconds a host, or a proxy before it, may
+take to answer, by default 5.
 
 Licenses: MNIST (LeCun, Cortes, Burges) is CC BY-SA 3.0, whose text is in
 `LICENSE-MNIST.txt` beside this file; its binarized form (Larochelle, after
@@ -172,7 +173,7 @@ def _load(name: str) -> Dataset:
         path = _cache_folder() / f"{name}.npz"
         arrays = _read_cache(name, path)
         if arrays is None:
-            arrays = build(name)
+            arrays = build(name, path)
             _write_cache(name, path, arrays)
     return Dataset(
         name=name,

@@ -20,7 +20,8 @@ EMBEDDED_NAMES = ("mnist", "digits", "faces", "avatars")
 # Made by benchmarks/embed_mnist.py.
 MNIST_FILE = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "77f4e8acea96324eb1e9a24a79f7dedc79cc736cc1a8d0a07863544127f08419"
-# A host that has not answered by then is taken to be out of reach.
+# A host that has not answered by then is taken to be out of reach, if TFATTN_TIMEOUT
+# does not say otherwise.
 PROBE_SECONDS = 5.0
 # So long another process may take to prepare a set.
 OTHERS_SECONDS = 60.0
@@ -68,11 +69,12 @@ def read_mnist() -> dict[str, np.ndarray]:
     return arrays | {"source": np.array("tensorflow-datasets mnist 3.0.1")}
 
 
-def build(name: str) -> dict[str, np.ndarray]:
+def build(name: str, cached: Path) -> dict[str, np.ndarray]:
     """The arrays of a set as they are distributed (uint8 where they are).
 
     Args:
         name: A name that `tfattn.data.load` takes, except "mnist".
+        cached: The file that the set will be read from the next time.
 
     Returns:
         Dictionary of `source`, `x_train`, `x_test` and, where there are labels,
@@ -95,8 +97,9 @@ def build(name: str) -> dict[str, np.ndarray]:
         folder = "SCIKIT_LEARN_DATA" if name == "olivetti" else "TFDS_DATA_DIR"
         raise DataUnavailableError(
             f"The data set {name!r} is not available: {reason}. To get it, connect to "
-            f"the internet and load it once, or set {folder} to a folder that holds "
-            f"it. These data sets need no network: {', '.join(EMBEDDED_NAMES)}.",
+            f"the internet and load it once; or set {folder} to a folder that holds "
+            f"it; or copy {cached} from a machine where it was loaded. These data sets "
+            f"need no network: {', '.join(EMBEDDED_NAMES)}.",
             reason,
         ) from (None if clear else error)
 
@@ -179,20 +182,34 @@ def _why_unreachable(url: str) -> str | None:
     """
     if os.environ.get("TFATTN_OFFLINE"):
         return "TFATTN_OFFLINE is set"
+    seconds = _seconds_to_wait()
     answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(url, timeout=PROBE_SECONDS):
+            with urllib.request.urlopen(url, timeout=seconds):
                 answers.put(None)
         except Exception as error:
             answers.put(str(error))
 
     threading.Thread(target=ask, daemon=True).start()
     try:
-        return answers.get(timeout=PROBE_SECONDS)
+        return answers.get(timeout=seconds)
     except queue.Empty:
-        return f"no answer within {PROBE_SECONDS:g} seconds"
+        return f"no answer within {seconds:g} seconds; TFATTN_TIMEOUT sets more"
+
+
+def _seconds_to_wait() -> float:
+    given = os.environ.get("TFATTN_TIMEOUT")
+    try:
+        seconds = PROBE_SECONDS if not given else float(given)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise _Unavailable(
+            f"expected TFATTN_TIMEOUT as seconds above 0, received {given!r}"
+        )
+    return seconds
 
 
 def _from_olivetti() -> dict[str, np.ndarray]:
