@@ -58,7 +58,7 @@ def compiled(name, metrics=None, **arguments):
     """A model of one of the `MAKERS`, compiled with plain gradient descent."""
     model = MAKERS[name]()
     if name == "classifier":
-        arguments["loss"] = "sparse_categorical_crossentropy"
+        arguments["loss"] = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(sgd(name), metrics=metrics, **arguments)
     return model
 

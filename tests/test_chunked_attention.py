@@ -117,6 +117,20 @@ def test_wrong_gradients_are_killed(mutation, killed, monkeypatch):
         test_values_and_gradients_equal_the_plain_form(16, key_mask())
 
 
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 35])
+@pytest.mark.parametrize("chunk_size", [1, 3, 4, 12, 100])
+def test_chunks_are_few_and_even(n, chunk_size):
+    """As few as the largest size allows; of the last, less is filled up than of any."""
+    x = checks.images((2, n, 3))
+    chunks = checks.numpy_of(attention_ops._split(ops.convert_to_tensor(x), chunk_size))
+    num_chunks, batch, rows, width = chunks.shape
+    assert (batch, width) == (2, 3) and rows <= chunk_size
+    assert (num_chunks - 1) * chunk_size < n <= num_chunks * rows < n + num_chunks
+    joined = chunks.transpose(1, 0, 2, 3).reshape(2, -1, 3)
+    np.testing.assert_array_equal(joined[:, :n], x)
+    assert np.all(joined[:, n:] == 0)
+
+
 def test_sharpness_has_its_gradient():
     query, key, value, cotangent = tensors()
     sharpness = ops.convert_to_tensor(np.float32(0.6))

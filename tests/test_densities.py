@@ -4,9 +4,86 @@ import pytest
 from keras import ops
 
 from tfattn.densities import (
+    bernoulli_log_density,
+    bounded_features,
+    bounded_log_variance,
     discretized_logistic_log_density,
     discretized_logistic_mixture_log_density,
+    gaussian_log_density,
+    gaussian_sample,
+    standard_normal_log_density,
 )
+
+
+@pytest.mark.backend
+def test_gaussian_densities_of_several_vectors_each():
+    """Two images of three vectors in five dimensions: a density for each vector."""
+    noise, log_variance = checks.images((2, 3, 5)), checks.images((2, 3, 5), seed=1)
+    mean = checks.images((2, 3, 5), seed=2)
+    tensors = [ops.convert_to_tensor(a) for a in (noise, log_variance, mean)]
+    found = gaussian_log_density(*tensors[:2])
+    z = checks.numpy_of(gaussian_sample(tensors[2], tensors[1], tensors[0]))
+    for i, j in np.ndindex(2, 3):
+        standard = of_z = 0.0
+        for k in range(5):
+            standard -= (noise[i, j, k] ** 2 + np.log(2 * np.pi)) / 2
+            variance = np.exp(log_variance[i, j, k])
+            squared = (z[i, j, k] - mean[i, j, k]) ** 2
+            of_z -= (squared / variance + np.log(2 * np.pi * variance)) / 2
+        np.testing.assert_allclose(
+            checks.numpy_of(standard_normal_log_density(tensors[0]))[i, j],
+            standard,
+            rtol=1e-5,
+        )
+        np.testing.assert_allclose(checks.numpy_of(found)[i, j], of_z, rtol=1e-4)
+
+
+@pytest.mark.backend
+def test_binary_pixels_of_several_images_each():
+    x = np.random.default_rng(0).integers(0, 2, (2, 3, 4, 5, 1)).astype("float32")
+    logits = checks.images((2, 3, 4, 5, 1))
+    white = 1 / (1 + np.exp(-logits))
+    expected = np.where(x == 1, np.log(white), np.log(1 - white)).sum(axis=(2, 3, 4))
+    found = bernoulli_log_density(*(ops.convert_to_tensor(a) for a in (x, logits)))
+    np.testing.assert_allclose(checks.numpy_of(found), expected, rtol=1e-4)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    ("bounded", "limit"), [(bounded_features, 1e4), (bounded_log_variance, 15)]
+)
+def test_only_what_is_beyond_a_limit_is_moved_to_it(bounded, limit):
+    x = limit * np.array([-3, -1, -0.5, 0, 0.5, 1, 3], "float32")
+    expected = limit * np.array([-1, -1, -0.5, 0, 0.5, 1, 1], "float32")
+    np.testing.assert_array_equal(checks.numpy_of(bounded(x)), expected)
+
+
+def test_a_pixel_has_256_levels():
+    x, mean, log_scale = np.array([0, 51 / 255, 1]), 0.3, ops.array(-2.0)
+    of_logistic = discretized_logistic_log_density
+    np.testing.assert_array_equal(
+        checks.numpy_of(of_logistic(ops.array(x, "float32"), mean, log_scale)),
+        checks.numpy_of(of_logistic(ops.array(x, "float32"), mean, log_scale, 256)),
+    )
+    x = ops.array(x[:, None], "float32")
+    parameters = [ops.array(a, "float32") for a in mixture(k=2, c=1)]
+    np.testing.assert_array_equal(
+        checks.numpy_of(discretized_logistic_mixture_log_density(x, *parameters)),
+        mixture_log_density(x, *parameters, levels=256),
+    )
+
+
+@pytest.mark.backend
+def test_each_pixel_has_a_mixture_of_its_own():
+    """Images (2, 3, 4, c): as many mixtures as pixels, each as if it were alone."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 6, (2, 3, 4, 2)) / 5
+    shapes = ((2, 3, 4, 3), (2, 3, 4, 3, 2), (2, 3, 4, 3, 2))
+    parameters = [rng.normal(size=shape) for shape in shapes]
+    found = mixture_log_density(x, *parameters, levels=6)
+    for place in np.ndindex(2, 3, 4):
+        alone = mixture_log_density(x[place], *(p[place] for p in parameters), levels=6)
+        np.testing.assert_allclose(found[place], alone, rtol=1e-5)
 
 
 @pytest.mark.parametrize("levels", [2, 5, 256])

@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tfattn.ops import attention, masked_softmax
+from tfattn.ops import (
+    attention,
+    attention_weights,
+    chunked_attention,
+    masked_softmax,
+)
 
 pytestmark = pytest.mark.backend
 
@@ -56,3 +61,14 @@ def test_attention_equals_loops():
                 sum(expected[j] * value[b, j] for j in range(5)),
                 atol=1e-5,
             )
+
+
+def test_scores_are_scaled_only_if_asked():
+    query, key = checks.images((2, 3, 7)), checks.images((2, 5, 7), seed=1)
+    value = checks.images((2, 5, 11), seed=2)
+    weights = np.exp(query @ key.transpose(0, 2, 1))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    for found in (attention_weights(query, key), attention(query, key, value)[1]):
+        np.testing.assert_allclose(checks.numpy_of(found), weights, rtol=1e-4)
+    output = chunked_attention(query, key, value, chunk_size=2)
+    np.testing.assert_allclose(checks.numpy_of(output), weights @ value, atol=1e-5)

@@ -402,3 +402,78 @@ def test_bad_sizes():
         metrics.precision_recall(features, features, 0)
     with pytest.raises(ValueError, match="at least 4 rows"):
         metrics.precision_recall(features, features[:3], 3)
+
+
+def test_kernel_distance_is_a_mean_with_its_standard_error(monkeypatch):
+    """Subsets at distances 1, 2, 3, 6: mean 3, standard error √(14/3) / √4."""
+    distances = iter([1.0, 2.0, 3.0, 6.0])
+    monkeypatch.setattr(
+        metrics, "_squared_mean_discrepancy", lambda *_: next(distances)
+    )
+    features = draws(10, 3, seed=0)
+    found = metrics.kernel_distance(features, features, num_subsets=4, subset_size=5)
+    np.testing.assert_allclose(found, (3, np.sqrt(14 / 3) / 2))
+
+
+@pytest.mark.parametrize(
+    ("num_centers", "num_rows"), [(3, 5), (4_000_000, 2), (8_000_001, 1)]
+)
+def test_no_more_distances_at_once_than_64_megabytes(num_centers, num_rows):
+    centers = np.zeros((num_centers, 1))
+    block = next(metrics._squared_distances(np.ones((5, 1)), centers))
+    assert block.shape == (num_rows, num_centers) and np.all(block[:, -1] == 1)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_values_have_one_dimension(shape):
+    for estimate in (metrics.mean_estimate, metrics.bootstrap_estimate):
+        with pytest.raises(ValueError, match=r"in one dimension|at least two"):
+            estimate(np.zeros(shape))
+
+
+def test_two_values_are_enough_and_those_that_are_not_finite_are_counted():
+    assert metrics.mean_estimate([1, 3]).value == 2
+    assert metrics.frechet_distance([[0.0], [2.0]], [[0.0], [2.0]]) == 0
+    for estimate in (metrics.mean_estimate, metrics.bootstrap_estimate):
+        with pytest.raises(ValueError, match="2 not finite"):
+            estimate([1, np.nan, 2, 3, np.inf])
+
+
+@pytest.mark.parametrize("num_groups", [2, 4])
+def test_each_value_has_a_group(num_groups):
+    with pytest.raises(ValueError, match=rf"\(3,\) and \({num_groups},\)"):
+        metrics.bootstrap_estimate([1, 2, 3], groups=range(num_groups))
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3, 4)])
+def test_posterior_means_have_two_dimensions(shape):
+    with pytest.raises(ValueError, match=r"\(n, latent_dim\)"):
+        metrics.active_units(np.zeros(shape))
+
+
+def test_an_active_unit_varies_more_than_the_threshold():
+    assert metrics.active_units([[0.0, 0.0], [2.0, 2.1]], threshold=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("real", "generated"),
+    [
+        *(((4,), (4, 3)), ((4, 3, 2), (4, 3)), ((4, 3), (4,))),
+        *(((4, 3), (4, 3, 2)), ((4, 3), (4, 2)), ((4, 2), (4, 3))),
+    ],
+)
+def test_features_are_rows_of_one_length(real, generated):
+    for measure in (metrics.frechet_distance, metrics.precision_recall):
+        with pytest.raises(ValueError, match=r"\(n, d\) and \(m, d\)"):
+            measure(np.ones(real), np.ones(generated))
+
+
+def test_features_may_be_many():
+    """More than 256 of them: small integers alone are the same object in Python."""
+    features = draws(5, 300, seed=0)
+    assert metrics.precision_recall(features, features.copy()) == (1, 1)
+
+
+def test_the_spread_of_one_draw():
+    of_one = {"mean": 2.0, "lowest": 2.0, "highest": 2.0}
+    assert metrics.spread([{"recall": 2.0}]) == {"recall": of_one}

@@ -41,11 +41,25 @@ def test_equals_loops(axis, axes, masked):
         np.testing.assert_allclose(y.sum(axis=tuple(axes)), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("num_axes", [1, 2, 3, 4])
+def test_a_mask_of_the_leading_axes(num_axes):
+    """Over a row, its pixels and its channels: as if each entry had its own."""
+    layer, _ = built((1, 2, 3), (2, 3, 5, 7))
+    x = checks.images((2, 3, 5, 7))
+    mask = np.random.default_rng(0).random(x.shape[:num_axes]) < 0.6
+    whole = np.broadcast_to(mask.reshape(*mask.shape, *[1] * (4 - num_axes)), x.shape)
+    np.testing.assert_array_equal(
+        checks.numpy_of(layer(x, mask=mask)), checks.numpy_of(layer(x, mask=whole))
+    )
+
+
 def test_mask_from_keras_masks_steps():
-    """The (batch, steps) mask of an Embedding reaches the softmax over steps."""
+    """The (batch, steps) mask of an Embedding reaches the softmax and what follows."""
     tokens = np.array([[3, 1, 0, 0], [2, 0, 0, 0]])
     embedded = keras.layers.Embedding(5, 3, mask_zero=True)(tokens)
-    y = checks.numpy_of(AttentionModule(axis=1)(embedded))
+    y = AttentionModule(axis=1)(embedded)
+    np.testing.assert_array_equal(checks.numpy_of(y._keras_mask), tokens != 0)
+    y = checks.numpy_of(y)
     assert np.all(y[0, 2:] == 0) and np.all(y[1, 1:] == 0)
     np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-6)
 
@@ -90,6 +104,8 @@ def test_unknown_sizes():
     [
         (0, (2, 3), "batch axis 0 not among them.*axis=0"),
         (2, (2, 3), "different axes.*axis=2"),
+        (5, (2, 3), "different axes.*axis=5"),
+        (-7, (2, 3), "different axes.*axis=-7"),
         ((1, -1), (2, 3), "different axes"),
         (-1, (2, None), "must be known"),
     ],
@@ -125,5 +141,11 @@ def test_gate_by_definition():
     mask[1, 2] = True
     _, weights = gate(x, return_attention_scores=True, key_mask=mask)
     np.testing.assert_array_equal(checks.numpy_of(weights)[:, 1, 2], 1)
+    mask = np.stack([mask, np.roll(mask, 1)])  # one for each image
+    _, weights = gate(x, return_attention_scores=True, key_mask=mask)
+    weights = checks.numpy_of(weights)
+    np.testing.assert_array_equal(weights, np.repeat(mask[..., None], 4, axis=-1))
+    with pytest.raises(ValueError, match=r"key_mask.*\(2,\)"):
+        gate(x, key_mask=np.ones(2, bool))
     with pytest.raises(ValueError, match="4-dimensional"):
         PositionGate2D().build((2, 3, 4))

@@ -39,6 +39,14 @@ def test_by_definition(shape):
     np.testing.assert_allclose(checks.numpy_of(y), expected(*moved), atol=1e-3)
 
 
+def test_only_scales_and_shifts_of_the_classes_are_trained():
+    layer = ConditionalBatchNormalization()
+    shapes = [(None, 3, 2, 4), (None, 7)]
+    layer.build(shapes)
+    assert [tuple(w.shape) for w in layer.trainable_weights] == [(7, 4), (7, 4)]
+    assert layer.compute_output_shape(shapes) == (None, 3, 2, 4)
+
+
 def test_shifts_start_as_asked():
     """By default every class is normalized alike."""
     x = checks.images((5, 3, 2, 4))

@@ -28,6 +28,31 @@ def test_starts_as_the_standard_normal():
 
 @pytest.mark.parametrize("size", [2, 5, 6])
 @pytest.mark.parametrize("num_layers", [0, 1, 3, 4])
+def test_equals_the_equations(num_layers, size):
+    """Layers change the back half and the front half in turn, by the other one."""
+    flow = built(num_layers, size, condition_size=3)
+    z, condition = checks.images((7, size)), checks.images((7, 3), seed=1)
+    halves, log_density = [z[:, : size // 2], z[:, size // 2 :]], 0.0
+    for index, network in enumerate(flow.networks):
+        moved = 1 - index % 2
+        x = np.concatenate([halves[1 - moved], condition], axis=1)
+        for number, layer in enumerate(network.layers):
+            kernel, bias = (checks.numpy_of(w) for w in layer.weights)
+            x = x @ kernel + bias
+            x = x / (1 + np.exp(-x)) if number < 2 else x
+        scale, shift = np.split(x, 2, axis=1)
+        scale = 2 * np.tanh(scale / 2)
+        halves[moved] = halves[moved] * np.exp(scale) + shift
+        log_density = log_density + scale.sum(axis=1)
+    expected = np.concatenate(halves if num_layers % 2 == 0 else halves[::-1], axis=1)
+    log_density -= 0.5 * (expected**2 + np.log(2 * np.pi)).sum(axis=1)
+    u, found = flow(z, condition)
+    np.testing.assert_allclose(checks.numpy_of(u), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(checks.numpy_of(found), log_density, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [2, 5, 6])
+@pytest.mark.parametrize("num_layers", [0, 1, 3, 4])
 def test_inverse_undoes_the_flow(size, num_layers):
     flow = built(num_layers, size, condition_size=3)
     z, condition = checks.images((7, size)), checks.images((7, 3), seed=1)
@@ -85,3 +110,9 @@ def test_bad_arguments():
         CouplingFlow(-1)
     with pytest.raises(ValueError, match=r"at least 2.*\(None, 1\)"):
         CouplingFlow(2).build((None, 1))
+    with pytest.raises(ValueError, match="units=0"):
+        CouplingFlow(2, units=0)
+    CouplingFlow(2, units=1).build((None, 2))
+    for shape in ((4,), (None, 3, 4)):
+        with pytest.raises(ValueError, match="divides its vectors in two"):
+            CouplingFlow(2).build(shape)

@@ -284,6 +284,57 @@ def test_bad_inputs(shapes, arguments, message):
         MultiHeadAttention(4, 2)(*inputs(*shapes), **masks)
 
 
+def test_one_head_of_one_channel():
+    layer = MultiHeadAttention(1, 1, value_dim=1)
+    assert tuple(layer(*inputs(QUERY, VALUE, KEY)).shape) == QUERY
+    with pytest.raises(ValueError, match=r"key_dim.*integer >= 1.*0"):
+        MultiHeadAttention(1, 0)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        *(((2, 3, 5, 10), VALUE, KEY), (QUERY, (2, 3, 5, 7), KEY)),
+        *((QUERY, VALUE, (2, 4, 6)), (QUERY, VALUE, (2, 6, 6))),
+    ],
+)
+def test_shapes_that_do_not_fit(shapes):
+    with pytest.raises(ValueError, match=r"Expected `(query|value|key)`.*Received"):
+        MultiHeadAttention(4, 8).build(*shapes)
+
+
+def test_many_positions_of_key_and_value():
+    """More than 256: small integers alone are the same object in Python."""
+    length = 10**3
+    MultiHeadAttention(4, 8).build(QUERY, (2, length, 7), (2, int("1000"), 6))
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 5), (0, 5), (3, 2), (1, 2, 4, 3, 5)])
+def test_masks_that_do_not_fit(shape):
+    layer = built()
+    with pytest.raises(
+        ValueError, match=r"Expected `attention_mask` of shape \(3, 5\)"
+    ):
+        layer(*inputs(QUERY, VALUE, KEY), attention_mask=np.ones(shape, bool))
+
+
+def test_a_mask_of_one_row_is_that_of_all():
+    layer, arrays = built(), inputs(QUERY, VALUE, KEY)
+    row = np.array([[True, False, True, True, False]])
+    one, all_rows = (
+        checks.numpy_of(layer(*arrays, attention_mask=mask))
+        for mask in (row, np.repeat(row, 3, axis=0))
+    )
+    np.testing.assert_array_equal(one, all_rows)
+
+
+def test_the_mask_of_the_query_goes_on():
+    tokens = np.array([[3, 1, 0, 0], [2, 0, 0, 0]])
+    embedded = keras.layers.Embedding(5, 10, mask_zero=True)(tokens)
+    y = MultiHeadAttention(2, 3)(embedded, checks.images((2, 5, 7)))
+    np.testing.assert_array_equal(checks.numpy_of(y._keras_mask), tokens != 0)
+
+
 def test_bad_cache():
     x = checks.images((2, 3, 4))
     layer = MultiHeadAttention(4, 2)

@@ -9,18 +9,26 @@ from tfattn.layers import PatchEmbedding, images_to_patches, patches_to_images
 pytestmark = pytest.mark.backend
 
 
-def test_patches_equal_loops_and_back():
-    """2×3 patches of 4×9 images with 5 channels."""
-    x = checks.images((2, 4, 9, 5))
-    patches = images_to_patches(x, (2, 3))
-    assert patches.shape == (2, 2, 3, 30)
-    for b, row, column in np.ndindex(2, 2, 3):
-        expected = x[b, 2 * row : 2 * row + 2, 3 * column : 3 * column + 3].ravel()
+@pytest.mark.parametrize(
+    ("h", "w", "patch_h", "patch_w"),
+    [(6, 35, 2, 5), (12, 3, 4, 1), (5, 8, 1, 8), (9, 4, 3, 2)],
+)
+def test_patches_equal_loops_and_back(h, w, patch_h, patch_w):
+    x = checks.images((2, h, w, 3))
+    patches = images_to_patches(x, (patch_h, patch_w))
+    rows, columns, size = h // patch_h, w // patch_w, patch_h * patch_w * 3
+    assert tuple(patches.shape) == (2, rows, columns, size)
+    for b, row, column in np.ndindex(2, rows, columns):
+        top, left = row * patch_h, column * patch_w
+        expected = x[b, top : top + patch_h, left : left + patch_w].ravel()
         np.testing.assert_array_equal(
             checks.numpy_of(patches)[b, row, column], expected.astype("float64")
         )
-    back = checks.numpy_of(patches_to_images(patches, (2, 3)))
+    back = checks.numpy_of(patches_to_images(patches, (patch_h, patch_w)))
     np.testing.assert_array_equal(back, x)
+    layer = PatchEmbedding((patch_h, patch_w), 1)
+    assert layer.compute_output_shape(x.shape) == (2, rows, columns, 1)
+    assert layer(keras.Input((None, None, 3))).shape == (None, None, None, 1)
 
 
 def test_patch_embedding_is_a_convolution():
@@ -52,6 +60,15 @@ def test_patch_embedding_is_a_convolution():
         ),
         (lambda: images_to_patches(np.ones((1, 5, 9, 1)), (2, 3)), r"\(1, 5, 9, 1\)"),
         (lambda: patches_to_images(np.ones((1, 2, 2, 7)), (2, 3)), "divisible by 6"),
+        (lambda: patches_to_images(np.ones((1, 2, 2, 9)), (2, 3)), "divisible by 6"),
+        (lambda: patches_to_images(np.ones((1, 2, 2, 10)), (2, 3)), "divisible by 6"),
+        (lambda: patches_to_images(np.ones((2, 2, 6)), (2, 3)), "divisible by 6"),
+        (lambda: patches_to_images(np.ones((1, 2, 2, 2, 6)), (2, 3)), "divisible by"),
+        (
+            lambda: PatchEmbedding((2, 3), 4).build((1, 2, 4, 9, 1)),
+            r"\(1, 2, 4, 9, 1\)",
+        ),
+        (lambda: PatchEmbedding((2, 3), 4).build((1, 4, 9, None)), r"4, 9, None\)"),
     ],
 )
 def test_bad_input(make, message):

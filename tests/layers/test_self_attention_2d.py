@@ -519,3 +519,69 @@ def test_bad_calls():
         layer(x, key_mask=np.ones((4, 6), bool))
     with pytest.raises(ValueError, match=r"inside the 4×6.*\(4, 0\)"):
         layer.attention_map(x, query=(4, 0))
+
+
+@pytest.mark.parametrize(
+    ("chunk_size", "num_queries", "num_keys", "expected"),
+    [
+        # A map of 2^20 entries is computed whole, a larger one by 2^18 entries, or by
+        # 64 rows where they have more.
+        *(("auto", 1024, 1024, None), ("auto", 1025, 1024, 256)),
+        *(("auto", 1024, 1025, 255), ("auto", 5000, 4000, 65)),
+        *(
+            ("auto", 5000, 4096, 64),
+            ("auto", 5000, 8192, 64),
+            ("auto", 10, 2**20, None),
+        ),
+        *((7, 8, 3, 7), (7, 7, 3, None), (7, 6, 3, None), (None, 5000, 4096, None)),
+    ],
+)
+def test_rows_at_a_time(chunk_size, num_queries, num_keys, expected):
+    layer = SelfAttention2D(chunk_size=chunk_size)
+    assert layer._chunk_size(num_queries, ops.zeros((1, num_keys, 1))) == expected
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("pool_size", [1, 2, 3])
+def test_symbolic_and_eager_shapes_agree(data_format, pool_size):
+    shape = (5, 7, 16) if data_format == "channels_last" else (16, 5, 7)
+    layer = SelfAttention2D(pool_size=pool_size, data_format=data_format)
+    symbolic = layer(keras.Input(shape), return_attention_scores=True)
+    eager = layer(checks.images((2, *shape)), return_attention_scores=True)
+    for one, other in zip(symbolic, eager, strict=True):
+        assert tuple(one.shape)[1:] == tuple(other.shape)[1:]
+    assert layer.compute_output_shape((None, *shape)) == (None, *shape)
+
+
+def test_the_smallest_sizes():
+    """As many channels as a ratio divides by, and one pooling window."""
+    layer = SelfAttention2D(key_ratio=8, value_ratio=8, pool_size=3)
+    assert tuple(layer(checks.images((2, 3, 3, 8))).shape) == (2, 3, 3, 8)
+    assert layer.key_dense.units == layer.value_dense.units == 1
+    for shape in ((2, 2, 3, 8), (2, 3, 2, 8)):
+        with pytest.raises(ValueError, match="at least 3×3"):
+            SelfAttention2D(pool_size=3).build(shape)
+    with pytest.raises(ValueError, match="value_ratio=8 leaves none"):
+        SelfAttention2D(key_ratio=1, value_ratio=8).build((2, 3, 3, 7))
+    one = SelfAttention2D("paper", key_ratio=1, value_ratio=1, pool_size=1)
+    assert tuple(one(checks.images((2, 1, 1, 1))).shape) == (2, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "query", [(5, 0), (0, 7), (-6, 0), (0, -8), (7, 5), (5, -1), (-1, 7)]
+)
+def test_positions_outside_of_the_map(query):
+    layer, x = SelfAttention2D("paper"), checks.images((2, 5, 7, 16))
+    with pytest.raises(ValueError, match="inside the 5×7"):
+        layer.attention_map(x, query=query)
+    for corner in ((-5, -7), (4, 6), (-5, 6), (4, -7)):
+        assert tuple(layer.attention_map(x, query=corner).shape) == (2, 5, 7)
+
+
+@pytest.mark.parametrize(
+    "shape", [(5,), (7, 5), (5, 6), (3, 5, 7), (2, 4, 7), (1, 2, 5, 7)]
+)
+def test_masks_that_do_not_fit(shape):
+    layer, x = SelfAttention2D("paper"), checks.images((2, 5, 7, 16))
+    with pytest.raises(ValueError, match=r"Expected `key_mask` of shape"):
+        layer(x, key_mask=np.ones(shape, bool))

@@ -103,7 +103,7 @@ def bootstrap_estimate(
             finite.
     """
     values = checked_numbers("values", values).astype("float64")
-    groups = np.arange(len(values)) if groups is None else as_array(groups)
+    groups = np.arange(values.size) if groups is None else as_array(groups)
     if values.shape != groups.shape or not np.all(np.isfinite(values)):
         raise ValueError(
             "Expected finite values in one dimension, and as many groups. Received: "

@@ -173,8 +173,14 @@ class PositionGate2D(keras.layers.Layer):
         strength: float = 1.0,
         key_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        if key_mask is not None and len(key_mask.shape) == 2:
-            key_mask = ops.expand_dims(key_mask, 0)
+        if key_mask is not None:
+            if len(key_mask.shape) not in (2, 3):
+                raise ValueError(
+                    "Expected `key_mask` of shape (h, w) or (batch, h, w). Received: "
+                    f"key_mask of shape {tuple(key_mask.shape)}"
+                )
+            if len(key_mask.shape) == 2:
+                key_mask = ops.expand_dims(key_mask, 0)
         weights = self.attention_module(x, mask=key_mask, sharpness=sharpness)
         _, h, w, _ = ops.shape(x)
         emphasis = ops.cast(h * w, x.dtype) * weights - 1
