@@ -309,7 +309,10 @@ def test_many_positions_of_key_and_value():
     MultiHeadAttention(4, 8).build(QUERY, (2, length, 7), (2, int("1000"), 6))
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 5), (0, 5), (3, 2), (1, 2, 4, 3, 5)])
+@pytest.mark.parametrize(
+    "shape",
+    [(5,), (3,), (2, 5), (0, 5), (3, 2), (3, 5, 1), (1, 2, 4, 3, 5)],
+)
 def test_masks_that_do_not_fit(shape):
     layer = built()
     with pytest.raises(

@@ -482,6 +482,8 @@ def test_kernels_learn_only_when_gamma_is_not_zero():
         ({"variant": "x"}, r"variant in \['biggan', 'paper', 'article'\].*'x'"),
         ({"key_ratio": 0}, "`key_ratio`.*integer >= 1.*key_ratio=0"),
         ({"pool_size": 1.5}, r"`pool_size`.*pool_size=1\.5"),
+        ({"pool_size": 0}, r"`pool_size`.*pool_size=0"),
+        ({"value_ratio": 0}, r"`value_ratio`.*value_ratio=0"),
         ({"variant": "article", "value_ratio": 2}, "Expected value_ratio=1.*2"),
         ({"chunk_size": 0}, "`chunk_size`.*integer >= 1.*chunk_size=0"),
         ({"chunk_size": "all"}, "`chunk_size`.*chunk_size='all'"),
@@ -526,8 +528,12 @@ def test_bad_calls():
     [
         # A map of 2^20 entries is computed whole, a larger one by 2^18 entries, or by
         # 64 rows where they have more.
-        *(("auto", 1024, 1024, None), ("auto", 1025, 1024, 256)),
-        *(("auto", 1024, 1025, 255), ("auto", 5000, 4000, 65)),
+        *(("auto", 1024, 1024, None), ("auto", 1000, 1000, None)),
+        *(
+            ("auto", 1025, 1024, 256),
+            ("auto", 1024, 1025, 255),
+            ("auto", 5000, 4000, 65),
+        ),
         *(
             ("auto", 5000, 4096, 64),
             ("auto", 5000, 8192, 64),
@@ -538,7 +544,8 @@ def test_bad_calls():
 )
 def test_rows_at_a_time(chunk_size, num_queries, num_keys, expected):
     layer = SelfAttention2D(chunk_size=chunk_size)
-    assert layer._chunk_size(num_queries, ops.zeros((1, num_keys, 1))) == expected
+    found = layer._chunk_size(num_queries, ops.zeros((1, num_keys, 1)))
+    assert found == expected and type(found) is type(expected)
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
@@ -568,7 +575,8 @@ def test_the_smallest_sizes():
 
 
 @pytest.mark.parametrize(
-    "query", [(5, 0), (0, 7), (-6, 0), (0, -8), (7, 5), (5, -1), (-1, 7)]
+    "query",
+    [(5, 0), (6, 0), (0, 7), (0, 8), (-6, 0), (0, -8), (7, 5), (5, -1), (-1, 7)],
 )
 def test_positions_outside_of_the_map(query):
     layer, x = SelfAttention2D("paper"), checks.images((2, 5, 7, 16))
@@ -579,9 +587,11 @@ def test_positions_outside_of_the_map(query):
 
 
 @pytest.mark.parametrize(
-    "shape", [(5,), (7, 5), (5, 6), (3, 5, 7), (2, 4, 7), (1, 2, 5, 7)]
+    "shape", [(5,), (7, 5), (5, 6), (2, 5, 7), (3, 4, 7), (1, 3, 5, 7)]
 )
 def test_masks_that_do_not_fit(shape):
-    layer, x = SelfAttention2D("paper"), checks.images((2, 5, 7, 16))
+    layer, x = SelfAttention2D("paper"), checks.images((3, 5, 7, 16))
     with pytest.raises(ValueError, match=r"Expected `key_mask` of shape"):
         layer(x, key_mask=np.ones(shape, bool))
+    for fitting in ((5, 7), (3, 5, 7)):
+        assert tuple(layer(x, key_mask=np.ones(fitting, bool)).shape) == x.shape

@@ -174,3 +174,48 @@ def test_saves_and_loads(tmp_path):
 def test_bad_arguments(layer, arguments, message):
     with pytest.raises(ValueError, match=message):
         layer(*arguments).build(X)
+
+
+@pytest.mark.parametrize("layer", [TransformerEncoderLayer, TransformerDecoderLayer])
+def test_heads_share_the_channels(layer):
+    for num_heads, width in ((1, 8), (2, 8), (4, 12)):
+        made = layer(num_heads, 1)
+        assert tuple(made(checks.images((2, 6, width))).shape) == (2, 6, width)
+        attention = made.self_attention
+        assert attention.key_dim == attention.value_dim == width // num_heads
+
+
+def test_the_mask_goes_on():
+    tokens = np.array([[3, 1, 0, 0], [2, 0, 0, 0]])
+    embedded = keras.layers.Embedding(5, 8, mask_zero=True)(tokens)
+    mask = TransformerEncoderLayer(2, 12)(embedded)._keras_mask
+    np.testing.assert_array_equal(checks.numpy_of(mask), tokens != 0)
+
+
+def test_a_context_in_some_calls_is_refused():
+    x, context = checks.images((2, 6, 8)), checks.images((2, 5, 4), seed=1)
+    for built, called, words in ((None, context, "a"), (context, None, "no")):
+        layer = TransformerDecoderLayer(2, 12)
+        layer(x, built)
+        with pytest.raises(ValueError, match=f"Received: {words} context"):
+            layer(x, called)
+
+
+def test_a_given_mask_comes_before_the_cached_one():
+    """And a cache without a mask admits all of the context."""
+    layer = TransformerDecoderLayer(2, 12)
+    x, context = checks.images((2, 6, 8)), checks.images((2, 5, 4), seed=1)
+    layer(x, context)
+    mask, other = np.arange(5) < [[2], [4]], np.arange(5) < [[5], [1]]
+    kept = layer.initial_cache(2, 6, context, context_mask=mask)
+    free = layer.initial_cache(2, 6, context)
+    assert (len(kept), len(free)) == (3, 2)
+    for cache, given, expected in (
+        *((kept, None, mask), (kept, other, other)),
+        *((free, None, None), (free, other, other)),
+    ):
+        y, *_ = layer(x, cache=cache, cache_index=0, context_mask=given)
+        whole = layer(x, context, context_mask=expected)
+        np.testing.assert_allclose(
+            checks.numpy_of(y), checks.numpy_of(whole), atol=1e-5
+        )
