@@ -14,6 +14,7 @@ from pages import (
     completion,
     flow,
     gan,
+    mutation,
     notebooks,
     own_pictures,
     readme,
@@ -36,6 +37,7 @@ PAGES = {
         "systems": readme.systems,
         "course": readme.course,
     },
+    "docs/mutation.md": {"mutants": mutation.block},
     "docs/own_pictures.md": {
         "sizes": own_pictures.sizes_block,
         "folders": own_pictures.folders_block,

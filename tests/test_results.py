@@ -301,3 +301,11 @@ def test_unknown_names():
 )
 def test_results_state_their_protocol(path):
     assert "protocol" in json.dumps(json.loads(path.read_text()))
+
+
+def test_mutants_that_live_have_a_reason():
+    path = Path(__file__).parent.parent / "benchmarks/results/mutation.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    survivors = found["survivors"].values()
+    assert all(survivor["reason"] for survivor in survivors)
+    assert len(survivors) <= 0.05 * sum(found["files"].values())

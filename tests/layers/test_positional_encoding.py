@@ -23,15 +23,16 @@ def test_sinusoids_equal_the_formula(sizes):
 
 @pytest.mark.parametrize("kind", ["learned", "sinusoidal"])
 def test_a_part_is_that_of_the_whole(kind):
-    """Every part of three of seven positions, and those that reach beyond."""
+    """Every part of three of six positions, and those that reach beyond."""
     layer = PositionalEncoding(kind)
-    whole = checks.numpy_of(layer(np.zeros((1, 7, 4), "float32")))
+    whole = checks.numpy_of(layer(np.zeros((1, 6, 4), "float32")))
     x = np.zeros((1, 3, 4), "float32")
-    for start in range(5):
+    for start in range(4):
         part = checks.numpy_of(layer(x, start=start))
         np.testing.assert_array_equal(part, whole[:, start : start + 3])
-    for start in (-1, 5):
-        words = f"3 of the positions 0 to 6 from start on.*start={start}"
+    assert tuple(layer._from(0, keras.Input((3, 4))).shape) == (3, 4)
+    for start in (-1, 4):
+        words = f"3 of the positions 0 to 5 from start on.*start={start}"
         with pytest.raises(ValueError, match=words):
             layer(x, start=start)
     for shape in ((1, 3, 2, 4), (3, 4)):
@@ -44,12 +45,18 @@ def test_a_part_is_that_of_the_whole(kind):
 def test_other_positions_are_refused():
     layer = PositionalEncoding()
     layer.build((None, 3, 5, 4))
-    for shape in ((2, 3, 6, 4), (2, 4, 5, 4), (2, 15, 4), (2, 3, 5, 1, 4)):
+    for shape in ((2, 3, 6, 4), (2, 4, 5, 4), (2, 15, 4), (2, 3, 4), (2, 3, 5, 1, 4)):
         with pytest.raises(ValueError, match=r"was built for, \(3, 5\)"):
             layer(np.zeros(shape, "float32"))
     assert layer(keras.Input((None, 5, 4))).shape == (None, None, 5, 4)
     with pytest.raises(ValueError, match="a part of a sequence"):
         layer(np.zeros((2, 3, 4), "float32"), start=0)
+
+
+def test_learned_positions_start_small():
+    layer = PositionalEncoding()
+    layer.build((None, 50, 40))
+    assert 0.018 < np.std(checks.numpy_of(layer.tables[0])) < 0.022
 
 
 def test_the_mask_goes_on():
