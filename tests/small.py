@@ -54,12 +54,17 @@ def sgd(name, learning_rate=1e-3):
     return TwoTimeScaleOptimizer(one, other) if name in ADVERSARIAL else one
 
 
+def loss(name):
+    """The loss to compile a model with; most have their own."""
+    if name != "classifier":
+        return None
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
 def compiled(name, metrics=None, **arguments):
     """A model of one of the `MAKERS`, compiled with plain gradient descent."""
     model = MAKERS[name]()
-    if name == "classifier":
-        arguments["loss"] = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(sgd(name), metrics=metrics, **arguments)
+    model.compile(sgd(name), loss=loss(name), metrics=metrics, **arguments)
     return model
 
 

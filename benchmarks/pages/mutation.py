@@ -9,16 +9,17 @@ def block() -> list[str]:
     """The score of each file, and the survivors."""
     found = results("mutation")
     alive = Counter(survivor["file"] for survivor in found["survivors"].values())
-    files = {file: n for file, n in found["files"].items() if n}
+    files = found["files"]
     rows = [_row(f"`{file}`", n, alive[file]) for file, n in files.items()]
     survivors = [
         [
             f"`{survivor['file']}`, `{survivor['in'] or 'module'}`",
             _code(survivor["line"]),
             _code(survivor["mutant"]),
+            ", ".join(survivor["backends"]),
             survivor["reason"],
         ]
-        for survivor in sorted(found["survivors"].values(), key=lambda s: s["file"])
+        for survivor in found["survivors"].values()
     ]
     return [
         *table(
@@ -26,7 +27,10 @@ def block() -> list[str]:
             [*rows, _row("all", sum(files.values()), alive.total())],
         ),
         "",
-        *table(["survivor in", "line", "mutant", "why no test can see it"], survivors),
+        *table(
+            ["survivor in", "line", "mutant", "survived on", "why no test can see it"],
+            survivors,
+        ),
     ]
 
 

@@ -44,10 +44,9 @@ def trained(kind):
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.Dropout):
                 layer.rate = 0.0
-    loss = "sparse_categorical_crossentropy" if kind == "classifier" else None
     # Without graphs, whose making takes longest.
     eager = BACKEND == "tensorflow"
-    model.compile(small.sgd(kind, 0.02), loss=loss, run_eagerly=eager)
+    model.compile(small.sgd(kind, 0.02), loss=small.loss(kind), run_eagerly=eager)
     x = np.random.default_rng(0).random((N, *small.SHAPE)).astype("float32")
     condition = small.condition(kind, N)
     history = model.fit(x, condition, batch_size=4, shuffle=False, verbose=0).history

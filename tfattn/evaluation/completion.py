@@ -3,7 +3,6 @@
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
-from skimage.metrics import structural_similarity
 
 from tfattn._checks import as_array, checked_images, checked_partly_visible
 
@@ -106,6 +105,8 @@ def hidden_ssim(
     Returns:
         NumPy array (n,), at most 1.
     """
+    from skimage.metrics import structural_similarity
+
     of_all = np.array(
         [
             structural_similarity(

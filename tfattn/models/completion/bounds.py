@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from tfattn._checks import check_integer
+from tfattn._checks import check_integer, checked_images, checked_partly_visible
 from tfattn._typing import Tensor
 from tfattn.densities import gaussian_log_density, gaussian_sample
 from tfattn.models.compiling import compiled
@@ -62,6 +62,12 @@ class CompletionBounds(AdversarialCompletion):
         `AttentionVAE.log_likelihood_bound`.
         """
         return self._bounds(images, visible, num_samples, seed, batch_size)[1]
+
+    def _checked_pair(self, images, visible) -> tuple[np.ndarray, np.ndarray]:
+        """Images, and their mask (n, h, w, 1) of zeros and ones, as float32 arrays."""
+        images = checked_images(images, self.image_shape)
+        visible = checked_partly_visible(visible, len(images), self.image_shape)
+        return images, visible.astype("float32")
 
     def _bounds(self, images, visible, num_samples, seed, batch_size):
         num_samples = check_integer("num_samples", num_samples, least=1)

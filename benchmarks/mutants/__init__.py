@@ -1,0 +1,1 @@
+"""Mutants of source files, and the tests that kill them; see `mutation.py`."""
