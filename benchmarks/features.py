@@ -45,6 +45,10 @@ small.MAKERS |= {
     "flow": lambda: AttentionFlow(small.SHAPE, width=8),
 }
 small.ADVERSARIAL += ("gan",)
+PROTOCOL = (
+    "small models of each kind, one epoch on six random images; a training counts if "
+    "every number of its history is finite"
+)
 
 LOAD = """
 import sys, keras, numpy as np, tfattn.models
@@ -128,7 +132,8 @@ def metric(plain, conditional):
 def summary(plain, conditional):
     lines = []
     model = small.compiled(conditional or plain)
-    model.build((None, *small.SHAPE)) if not model.built else None
+    if not model.built:
+        model.build((None, *small.SHAPE))
     model.summary(print_fn=lambda line, **_: lines.append(line))
     assert "Total params" in "\n".join(lines)
 
@@ -201,10 +206,10 @@ def main():
         for title, feature in FEATURES.items():
             found[model][title] = tried(feature, *names)
             print(model, title, found[model][title], flush=True)
-    results = {}
+    results = {"protocol": PROTOCOL, "backends": {}}
     if RESULTS.exists():
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    results[BACKEND] = {"keras": keras.__version__, "models": found}
+    results["backends"][BACKEND] = {"keras": keras.__version__, "models": found}
     RESULTS.write_text(
         json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )

@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 # Markers of tests that only run when they are selected.
-ON_REQUEST = ("network", "peer", "ci")
+ON_REQUEST = ("network", "peer", "ci", "kill")
 
 # Read by the kernels that run the notebooks, which see no fixtures.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -9,18 +9,21 @@ PACKAGE = Path(__file__).parent.parent / "tfattn"
 # Each room, and the rooms that its files may import beside their own.
 MAY_IMPORT = {
     "_checks": set(),
+    "_choices": set(),
     "_remarks": set(),
     "_typing": set(),
     "ops": set(),
     "densities": set(),
     "layers": {"_checks", "ops", "densities"},
-    "data": {"_checks"},
+    "data": {"_checks", "_choices"},
     "evaluation": {"_checks", "data"},
     "plots": set(),
     "course": {"_remarks"},
-    "models": {"_checks", "ops", "densities", "layers", "data"},
-    "training": {"_checks", "models"},
-    "cli": {"_checks", "data", "evaluation", "models", "plots", "training"},
+    "models": {"_checks", "_choices", "ops", "densities", "layers", "data"},
+    "training": {"_checks", "_choices", "models"},
+    "cli": {
+        *("_checks", "_choices", "data", "evaluation", "models", "plots", "training")
+    },
 }
 
 

@@ -8,6 +8,7 @@ import small
 from keras import ops
 
 from tfattn import layers
+from tfattn.models import base
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -64,3 +65,42 @@ def test_attention_leaves_zero():
     model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
     model.fit(x, x[::-1], verbose=0)
     assert abs(float(ops.convert_to_numpy(layer.gamma))) > 1e-4
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="PyTorch draws other numbers"
+)
+@pytest.mark.parametrize("name", ["vae_by_class", "gan_by_class", "flow_by_class"])
+def test_an_image_does_not_depend_on_how_many_there_are(name):
+    """AUTOMATIC1111/stable-diffusion-webui#376: it did on the size of the batch."""
+    model = small.MAKERS[name]()
+    many, few = (model.generate(n, np.arange(n) % 3, seed=4) for n in (7, 3))
+    np.testing.assert_allclose(many[:3], few, atol=1e-5)
+    assert np.abs(many[0] - many[3]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["vae_by_class", "gan_by_class"])
+def test_many_images_are_made_a_few_at_once(name, monkeypatch):
+    """crowsonkb/k-diffusion#49: all samples together filled the memory."""
+    model = small.MAKERS[name]()
+    condition = np.arange(7) % 3
+    whole = model.generate(7, condition, seed=0)
+    monkeypatch.setattr(base, "IMAGES_AT_ONCE", 3)
+    network = "generator_average" if name == "gan_by_class" else "decoder_features"
+    layer, sizes = getattr(model, network), []
+
+    def watched(inputs):
+        sizes.append(len(inputs[0]))
+        return layer(inputs)
+
+    object.__setattr__(model, network, watched)
+    parts = model.generate(7, condition, seed=0)
+    assert sizes == [3, 3, 1]
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+    if name == "vae_by_class":
+        x = small.images()
+        mean, log_variance = model.encode(x[:5], condition[:5])
+        assert tuple(mean.shape) == tuple(log_variance.shape) == (5, 3)
+        alone = [model.encode(x[i : i + 1], condition[i : i + 1])[0] for i in range(5)]
+        expected = np.concatenate([checks.numpy_of(part) for part in alone])
+        np.testing.assert_allclose(checks.numpy_of(mean), expected, atol=1e-5)

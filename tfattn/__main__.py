@@ -7,8 +7,11 @@ from tfattn._remarks import without_remarks
 
 
 def main() -> None:
-    """Imports the backend in silence, then runs the command line."""
+    """Reads the arguments, imports the backend in silence, then runs the command."""
     try:
+        from tfattn.cli.main import parse, run
+
+        arguments = parse()
         # Whoever sets a log level wants to see the remarks.
         if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"  # warnings and errors
@@ -19,10 +22,9 @@ def main() -> None:
                     import tensorflow as tf
 
                     tf.config.list_physical_devices()  # which it has remarks on, too
-        from tfattn.cli import main as cli
     except KeyboardInterrupt:
         sys.exit("\ntfattn: interrupted")
-    cli.main()
+    run(arguments)
 
 
 if __name__ == "__main__":

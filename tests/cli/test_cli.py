@@ -19,8 +19,9 @@ from conftest import on_tensorflow
 from PIL import Image
 
 from tfattn import data
-from tfattn.cli import evaluate, generate
+from tfattn.cli import evaluate, generate, train
 from tfattn.cli import main as cli
+from tfattn.cli.options import OPTIONS
 from tfattn.cli.parser import build_parser
 from tfattn.cli.summary import full_training
 from tfattn.cli.systems import SYSTEMS, completion, gan, likelihood, transformer
@@ -594,18 +595,59 @@ def test_every_terminal_gets_its_words(encoding, face, tmp_path, monkeypatch):
     assert (tmp_path / "脸 é_completed" / "01.png").exists()
 
 
-def test_only_a_training_goes_on(monkeypatch):
+def test_only_a_training_that_has_begun_goes_on(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     for module in (evaluate, generate):
         monkeypatch.setattr(module, "load_run", interrupted)
-    monkeypatch.setattr(data, "load", interrupted)
-    with pytest.raises(SystemExit, match=r"interrupted; the same .* with --resume"):
-        cli.main(["train", "vae"])
     for command in ("evaluate", "generate"):
         with pytest.raises(SystemExit, match=r"interrupted$"):
             cli.main([command, "run"])
+    arguments = ["train", "vae", "--data", "digits", "--out", str(tmp_path / "run")]
+    with monkeypatch.context() as context:
+        context.setattr(data, "load", interrupted)
+        with pytest.raises(SystemExit, match=r"interrupted$"):
+            cli.main(arguments)
+    monkeypatch.setattr(train, "rehearse", lambda *_: 0)
+    for what in ("fit", "measure"):
+        monkeypatch.setattr(SYSTEMS["vae"], what, interrupted)
+        with pytest.raises(SystemExit, match=r"interrupted; the same .* with --resume"):
+            cli.main(arguments)
+        monkeypatch.setattr(SYSTEMS["vae"], "fit", lambda *_: [])
+        arguments.append("--resume")
+
+
+HELP = """
+import contextlib, io, sys
+from tfattn.__main__ import main
+words = io.StringIO()
+for command in sys.argv[1:]:
+    sys.argv = ["tfattn", *command.split(), "--help"]
+    with contextlib.redirect_stdout(words), contextlib.suppress(SystemExit):
+        main()
+print(words.getvalue())
+print(sorted({"keras", "numpy", "tensorflow", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def test_help_waits_for_no_backend():
+    commands = ["", "train", "evaluate", "generate", "complete"]
+    commands += [f"train {name}" for name in SYSTEMS]
+    result = subprocess.run(
+        [sys.executable, "-c", HELP, *commands], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+    for words in ("completes", "lower_half", "fashion_mnist", "(default: 20)"):
+        assert words in result.stdout
+
+
+def test_every_option_has_a_system():
+    assert list(OPTIONS) == list(SYSTEMS)
+    for name, system in SYSTEMS.items():
+        assert isinstance(system, type(OPTIONS[name]))
+        assert system.epochs == system.recipe.epochs
 
 
 def test_a_run_knows_its_arguments_and_its_versions(tmp_path, capsys):
@@ -629,6 +671,15 @@ def test_a_run_knows_its_arguments_and_its_versions(tmp_path, capsys):
     (run / "config.json").write_text("")
     with pytest.raises(ValueError, match="damaged"):
         check_run(run, config, True)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "3", "{}", '{"system": "vae"}'])
+def test_measures_that_are_none(content, tmp_path):
+    (tmp_path / "model.keras").touch()
+    (tmp_path / "metrics.json").write_text(content)
+    for command in ("evaluate", "generate"):
+        with pytest.raises(SystemExit, match=r"Expected .*metrics\.json"):
+            cli.main([command, str(tmp_path)])
 
 
 @pytest.mark.slow

@@ -155,7 +155,8 @@ def made_run(folder, tmp_path_factory):
     run.mkdir()
     model = SelfAttentionGAN((16, 16, 3), latent_dim=4, num_classes=2, width=8)
     model.save(run / "model.keras")
-    result = {"system": "gan", "class_names": ["hat", "no hat"]}
+    result = {"system": "gan", "data": str(folder), "seed": 0}
+    result["class_names"] = ["hat", "no hat"]
     write_json(run / "metrics.json", result)
     return run, model
 
@@ -180,6 +181,24 @@ def test_images_come_one_by_one_or_as_an_array(made_run, tmp_path):
         np.testing.assert_array_equal(levels, np.rint(255 * image))
     with pytest.raises(SystemExit, match="already exists"):
         generated(run, tmp_path / "each", "--each")
+
+
+def test_a_folder_of_images_is_whole_or_not_there(made_run, tmp_path, monkeypatch):
+    """Half of it would stand in the way of the same command."""
+    write, calls = Image.Image.save, []
+
+    def full_disk(image, path, **options):
+        calls.append(path)
+        if len(calls) == 5:
+            raise OSError(28, "No space left on device")
+        write(image, path, **options)
+
+    monkeypatch.setattr(Image.Image, "save", full_disk)
+    with pytest.raises(SystemExit, match="No space left"):
+        generated(made_run[0], tmp_path / "each", "--each")
+    assert list(tmp_path.iterdir()) == []
+    generated(made_run[0], tmp_path / "each", "--each")
+    assert len(list((tmp_path / "each").iterdir())) == 12
 
 
 @pytest.mark.parametrize(("condition", "label"), [("no hat", 1), ("hat", 0), ("1", 1)])

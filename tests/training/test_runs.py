@@ -174,6 +174,30 @@ def test_killed_before_any_file_and_resumed(num_files, whole, tmp_path, monkeypa
         np.testing.assert_allclose(one, another, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["model.keras", "checkpoint.keras", "history.csv"])
+@pytest.mark.parametrize("content", [b"", b"half of it", b"\xff\xfe,\n1"])
+def test_a_damaged_state_is_named_and_kept(name, content, tmp_path):
+    """Beginning anew in silence would throw away what can perhaps be mended."""
+    train(tmp_path)
+    path = tmp_path / name
+    if name == "checkpoint.keras":
+        (tmp_path / "model.keras").rename(path)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}.*damaged"):
+        train(tmp_path, epochs=EPOCHS + 1)
+    assert path.read_bytes() == content
+
+
+def test_what_a_killed_process_has_half_written_is_removed(tmp_path):
+    for name in (".7.checkpoint.keras", ".12.history.csv", ".345.model.keras"):
+        (tmp_path / name).write_text("half")
+    others = {".7.mine.txt", ".metrics.json"}
+    for name in others:
+        (tmp_path / name).write_text("of somebody else")
+    train(tmp_path)
+    assert {path.name for path in tmp_path.glob(".*")} == others
+
+
 def test_finished_training_is_not_trained_again(tmp_path):
     train(tmp_path)
     before = history(tmp_path)
@@ -232,7 +256,7 @@ def test_another_backend_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"Different: backend was 'another', is"):
         RunFolder(tmp_path, small_batches())
     path.write_text("{ ha")
-    with pytest.raises(ValueError, match=r"JSON in .*trained_on\.json.*damaged"):
+    with pytest.raises(ValueError, match=r"JSON object in .*trained_on\.json.*damaged"):
         RunFolder(tmp_path, small_batches())
 
 

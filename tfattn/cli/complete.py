@@ -4,7 +4,7 @@ import argparse
 
 from tfattn import plots
 from tfattn._checks import check_integer
-from tfattn.cli.output import check_free, write_each
+from tfattn.cli.output import check_free, new_folder, write_each
 from tfattn.data import pictures
 from tfattn.data.pasting import paste
 from tfattn.models import AttentionFlow, CompletionVAE, load_pretrained
@@ -43,6 +43,7 @@ def complete(arguments: argparse.Namespace) -> None:
     else:
         answers = [pictures.as_picture(completion) for completion in completions[0]]
     figure = plots.completion_figure(image[None], visible, completions)
-    write_each(out, answers)
-    write_figure(out / "sheet.png", figure)
+    with new_folder(out) as folder:
+        write_each(folder, answers)
+        write_figure(folder / "sheet.png", figure)
     print(out)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfattn import plots
 from tfattn._checks import check_integer
-from tfattn.cli.output import check_free, check_writable, write_each
+from tfattn.cli.output import check_free, check_writable, new_folder, write_each
 from tfattn.cli.systems import SYSTEMS
 from tfattn.data import pictures
 from tfattn.training.runs import load_run, write_figure, write_whole
@@ -29,7 +29,8 @@ def generate(arguments: argparse.Namespace) -> None:
         model, arguments.num_images, arguments.seed, condition
     )
     if arguments.each:
-        write_each(out, [pictures.as_picture(image) for image in images])
+        with new_folder(out) as folder:
+            write_each(folder, [pictures.as_picture(image) for image in images])
     elif out.suffix == ".npz":
         write_whole(out, lambda part: np.savez_compressed(part, images=images))
     else:

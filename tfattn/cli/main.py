@@ -1,34 +1,36 @@
 """The command `tfattn`: train and measure models, generate and complete images."""
 
+import argparse
+import importlib
 import io
 import sys
 from collections.abc import Sequence
 
-from tfattn import data
-from tfattn.cli.complete import complete
-from tfattn.cli.evaluate import evaluate
-from tfattn.cli.generate import generate
 from tfattn.cli.parser import build_parser
-from tfattn.cli.train import train
-
-ACTIONS = {
-    "train": train,
-    "evaluate": evaluate,
-    "generate": generate,
-    "complete": complete,
-}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of the command; ends the process for help and for mistakes."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal without Greek letters shows question marks.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    parsed = build_parser().parse_args(arguments)
+    return build_parser().parse_args(arguments)
+
+
+def run(parsed: argparse.Namespace) -> None:
+    """Does what the arguments ask for; imports Keras and its backend."""
+    from tfattn.data import DataUnavailableError
+
     try:
-        ACTIONS[parsed.action](parsed)
-    except (ValueError, OSError, data.DataUnavailableError) as error:
+        # A module for each action, with a function of its name.
+        module = importlib.import_module(f"tfattn.cli.{parsed.action}")
+        getattr(module, parsed.action)(parsed)
+    except (ValueError, OSError, DataUnavailableError) as error:
         sys.exit(f"tfattn: {error}")
-    except KeyboardInterrupt:
-        resume = "; the same command with --resume goes on"
-        sys.exit(f"\ntfattn: interrupted{resume if parsed.action == 'train' else ''}")
+    except KeyboardInterrupt as interruption:
+        sys.exit(f"\ntfattn: interrupted{interruption}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    run(parse(arguments))

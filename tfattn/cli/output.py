@@ -1,11 +1,12 @@
 """Files that the command writes: whether they can be, and images one by one."""
 
+import contextlib
+import os
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from tfattn.training.runs import write_whole
 
 if TYPE_CHECKING:  # Pillow is imported only where a picture is read or written
     from PIL.Image import Image
@@ -32,14 +33,21 @@ def check_free(folder: Path) -> None:
     check_writable(folder)
 
 
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder to fill, which then gets its name in one step."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f".{os.getpid()}.{folder.name}")
+    part.mkdir()
+    try:
+        yield part
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def write_each(folder: Path, pictures: Sequence["Image"]) -> None:
-    """Writes pictures as PNG files, numbered from 1, into a new folder."""
-    folder.mkdir(parents=True)
+    """Writes pictures as PNG files into a folder, numbered from 1."""
     digits = max(2, len(str(len(pictures))))
     for number, picture in enumerate(pictures, start=1):
-        write_whole(
-            folder / f"{number:0{digits}}.png",
-            lambda part, picture=picture: picture.save(
-                part, format="PNG", dpi=picture.info.get("dpi")
-            ),
-        )
+        picture.save(folder / f"{number:0{digits}}.png", dpi=picture.info.get("dpi"))

@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 import tfattn
-from tfattn.cli.run_data import IMAGE_SIZE
-from tfattn.cli.systems import SYSTEMS
-from tfattn.data import masks
+from tfattn._choices import MASKS
+from tfattn.cli.options import IMAGE_SIZE, OPTIONS
 
 DESCRIPTION = (
     "Train and measure attention models of images; generate and complete images."
@@ -24,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train", help="train a model; leaves a run folder")
     systems = command.add_subparsers(required=True, dest="system", metavar="SYSTEM")
-    for name, system in SYSTEMS.items():
+    for name, system in OPTIONS.items():
         command = systems.add_parser(name, help=system.__doc__)
         command.add_argument(
             "--data",
@@ -54,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--epochs",
             type=int,
-            default=system.recipe.epochs,
+            default=system.epochs,
             help="passes over the training images (default: %(default)s)",
         )
         command.add_argument(
@@ -145,7 +144,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--mask",
         default="lower_half",
         help=(
-            f"what to hide: {', '.join(masks.NAMES)}, or a picture file that is white "
+            f"what to hide: {', '.join(MASKS)}, or a picture file that is white "
             "where IMAGE stays visible, of the size or the proportions of IMAGE "
             "(default: %(default)s)"
         ),

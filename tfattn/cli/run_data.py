@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tfattn import data
-from tfattn.cli.systems.base import System
+from tfattn.cli.options import IMAGE_SIZE, Options
 from tfattn.training import ShuffledBatches
 from tfattn.training.runs import differences, read_json
 
 DATA_OPTIONS = ("data", "image_size", "channels", "labels")
-# Of a folder's pictures, by default.
-IMAGE_SIZE = 32
 
 
 def described_data(
-    system: System, arguments: argparse.Namespace, run: Path
+    system: Options, arguments: argparse.Namespace, run: Path
 ) -> dict[str, Any]:
     """The data that a run is asked for, as its files keep it.
 

@@ -12,9 +12,13 @@ import keras
 
 import tfattn
 from tfattn._checks import check_integer
+from tfattn.cli.rehearsal import check_disk, check_memory, rehearse
 from tfattn.cli.run_data import DATA_OPTIONS, described_data, load_data
 from tfattn.cli.summary import print_summary
 from tfattn.cli.systems import SYSTEMS
+from tfattn.cli.systems.base import System
+from tfattn.data import Dataset
+from tfattn.models.base import ImageModel
 from tfattn.training.runs import RunFolder, differences, read_json, write_json
 
 
@@ -43,15 +47,42 @@ def train(arguments: argparse.Namespace) -> None:
     model = system.build(dataset, **options)
     folder = RunFolder(run, system.batches(model, dataset, arguments.seed))
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "config.json", config)
     print(
         f"data: {dataset.name}, {len(dataset.x_train)} training images and "
         f"{len(dataset.x_test)} test images ({dataset.source})\n"
         f"device: {_device()}",
         flush=True,
     )
-    rows = system.fit(model, folder, arguments.epochs, callbacks)
+    if not folder.is_finished:
+        check_memory(model, folder.batches.batch_size)
+        print("rehearsing what follows the training", flush=True)
+        check_disk(run, rehearse(system, model, dataset, config))
+    write_json(run / "config.json", config)
+    try:
+        rows = system.fit(model, folder, arguments.epochs, callbacks)
+        finish(system, model, dataset, run, config, rows)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("; the same command with --resume goes on") from None
 
+
+def finish(
+    system: System,
+    model: ImageModel,
+    dataset: Dataset,
+    run: Path,
+    config: dict[str, Any],
+    rows: list[dict[str, Any]],
+) -> None:
+    """Measures and draws a trained model into its run folder, and says what came out.
+
+    Args:
+        system: The kind of model.
+        model: The trained model.
+        dataset: What it was trained on.
+        run: Path of the folder.
+        config: Dictionary of what the run was asked to do.
+        rows: Rows of its history.
+    """
     print("measuring on the test set", flush=True)
     result = {
         **config,

@@ -47,6 +47,7 @@ from typing import Any
 import numpy as np
 
 from tfattn._checks import as_array
+from tfattn._choices import DATA_SETS
 from tfattn.data import avatars
 from tfattn.data.dataset import Dataset as Dataset
 from tfattn.data.folders import PictureWarning as PictureWarning
@@ -59,16 +60,7 @@ from tfattn.data.sources import (
     read_mnist,
 )
 
-NAMES = (
-    "mnist",
-    "fashion_mnist",
-    "binarized_mnist",
-    "cifar10",
-    "olivetti",
-    "digits",
-    "faces",
-    "avatars",
-)
+NAMES = DATA_SETS
 NUM_AVATARS = 20_000, 5_000
 
 # Part of every checksum: raise it when a set, a split or the file layout changes, so

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from tfattn._checks import check_integer
+from tfattn._choices import MASKS
 from tfattn._typing import Tensor
 
 # Hidden rows from, to, columns from, to: shares of the image's height and width.
@@ -24,7 +25,7 @@ RECTANGLES = {
     "right_half": (0.0, 1.0, 0.5, 1.0),
     "center": (0.25, 0.75, 0.25, 0.75),
 }
-NAMES = (*RECTANGLES, "rectangle", "strokes")
+NAMES = MASKS
 # A random rectangle's height and width, a stroke's radius: shares of the image's.
 RECTANGLE_SIZES = (0.25, 0.75)
 STROKE_RADIUS = 0.07

@@ -20,6 +20,14 @@ from tfattn.models.exporting import ExportableModel, ExportedFunction, tensor_in
 from tfattn.models.replicas import drawn, num_replicas, replica_loss
 from tfattn.models.training_data import DataModel
 
+IMAGES_AT_ONCE = 250
+
+
+def slices(n: int) -> list[slice]:
+    """Which of n images a network takes at once: so any number fits into memory."""
+    starts = range(0, n, IMAGES_AT_ONCE)
+    return [slice(start, min(start + IMAGES_AT_ONCE, n)) for start in starts]
+
 
 class ImageModel(DataModel, ExportableModel):
     """A model of images of one size, with classes or without.

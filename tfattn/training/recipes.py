@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 
 from tfattn._checks import check_integer
+from tfattn._choices import EPOCHS
 from tfattn.models import (
     AttentionFlow,
     AttentionVAE,
@@ -126,14 +127,14 @@ def _classifier_optimizer(model, num_steps):
 
 
 RECIPES = {
-    AttentionVAE: Recipe(128, 20, _vae_optimizer),
-    SelfAttentionGAN: Recipe(64, 13, _gan_optimizer),
-    ImageTransformer: Recipe(64, 18, _transformer_optimizer),
-    CompletionVAE: Recipe(32, 40, _completion_optimizer),
-    AttentionFlow: Recipe(128, 25, _flow_optimizer),
+    AttentionVAE: Recipe(128, EPOCHS["vae"], _vae_optimizer),
+    SelfAttentionGAN: Recipe(64, EPOCHS["gan"], _gan_optimizer),
+    ImageTransformer: Recipe(64, EPOCHS["transformer"], _transformer_optimizer),
+    CompletionVAE: Recipe(32, EPOCHS["completion"], _completion_optimizer),
+    AttentionFlow: Recipe(128, EPOCHS["flow"], _flow_optimizer),
     ImageClassifier: Recipe(
         128,
-        16,
+        EPOCHS["classifier"],
         _classifier_optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         ["accuracy"],

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from tfattn._checks import check_integer
 from tfattn.training.locks import lock, unlock
-from tfattn.training.model_files import read_model
+from tfattn.training.model_files import BROKEN, read_model
 
 if TYPE_CHECKING:  # matplotlib is imported only where something is drawn
     from matplotlib.figure import Figure
@@ -150,17 +151,31 @@ class RunFolder(keras.callbacks.Callback):
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         for state in (self._checkpoint, self._final_model):
-            if state.exists():
+            if not state.exists():
+                continue
+            try:
                 model.load_weights(state)
-                num_epochs = int(model.optimizer.iterations) // len(self.batches)
                 # Killed between two files, a training has a row too many.
+                num_epochs = int(model.optimizer.iterations) // len(self.batches)
                 self.rows = _read_rows(self._history)[:num_epochs]
-                return num_epochs
+                if len(self.rows) < num_epochs:
+                    raise ValueError(f"{len(self.rows)} of {num_epochs} epochs")
+            except (*BROKEN, ValueError, zipfile.BadZipFile) as error:
+                raise ValueError(
+                    f"Expected in {state} and in {self._history} the training as it "
+                    f"was after an epoch. One of them is damaged: {error}. Where "
+                    "there is no copy of it, the training has to begin in a new folder"
+                ) from error
+            return num_epochs
         return 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         lock(self.path)
+        # Of a process that was killed while it wrote.
+        for name in (self._history.name, self._checkpoint.name, self._final_model.name):
+            for part in self.path.glob(f".*.{name}"):
+                part.unlink()
         write_json(self.path / "trained_on.json", self._trained_on)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -226,7 +241,14 @@ def load_run(run: Path) -> tuple[keras.Model, dict[str, Any]]:
                 f"Expected a finished run with {name} in {run}. Found none; "
                 "`tfattn train` makes one."
             )
-    return read_model(run / "model.keras"), read_json(run / "metrics.json")
+    result = read_json(run / "metrics.json")
+    missing = [name for name in ("system", "data", "seed") if name not in result]
+    if missing:
+        raise ValueError(
+            f"Expected the measures of `tfattn train` in {run / 'metrics.json'}. "
+            f"Missing: {', '.join(missing)}"
+        )
+    return read_model(run / "model.keras"), result
 
 
 def differences(found: dict[str, Any], received: dict[str, Any]) -> str:
@@ -241,9 +263,11 @@ def differences(found: dict[str, Any], received: dict[str, Any]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """The content of a file that `write_json` wrote; ValueError if it is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"Expected JSON in {path}. It is damaged: {error}") from error
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"Expected a JSON object in {path}. It is damaged: {error}"
+        ) from error
 
 
 def write_json(path: str | Path, content: Any) -> None:

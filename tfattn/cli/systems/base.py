@@ -1,7 +1,6 @@
 """What the command `tfattn` does with every kind of model."""
 
-import argparse
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,6 +10,7 @@ from keras.callbacks import Callback, LambdaCallback
 from matplotlib.figure import Figure
 
 from tfattn import data
+from tfattn.cli.options import Options
 from tfattn.cli.progress import ProgressBar
 from tfattn.data import Dataset
 from tfattn.evaluation import avatar_report
@@ -25,26 +25,16 @@ EPOCH_SIZE = 9600
 ModelT = TypeVar("ModelT", bound=ImageModel)
 
 
-class System(ABC, Generic[ModelT]):
+class System(Options, Generic[ModelT]):
     """One kind of model: how it is built, trained, measured, sampled and drawn.
-
-    The docstring of a subclass is its help in `tfattn train`.
 
     Attributes:
         recipe: The model's `tfattn.training.Recipe`.
-        data: Names of the data sets that it takes, the default first.
         pictures: Pairs of the name of a file that `draw` may write and what it shows.
-        takes_labels: Whether the model may have the classes of images.
     """
 
     recipe: Recipe
-    data: tuple[str, ...] = ()
     pictures: tuple[tuple[str, str], ...] = ()
-    takes_labels: bool = False
-
-    @abstractmethod
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Adds the options of `tfattn train` that only this system has."""
 
     @abstractmethod
     def build(self, dataset: Dataset, *_: Any, **options: Any) -> ModelT:
@@ -237,30 +227,9 @@ def classes_in_turn(
     return np.full(n, int(condition))
 
 
-def add_attention(parser: argparse.ArgumentParser, model_class: Any) -> None:
-    """The option `--attention`; `attention_of` takes its value."""
-    kinds = [kind or "none" for kind in model_class.ATTENTIONS]
-    parser.add_argument(
-        "--attention",
-        choices=kinds,
-        default="self",
-        help="the attention layers, or a control for comparison (default: self)",
-    )
-
-
 def attention_of(attention: str) -> Any:
     """The `attention` of a model."""
     return None if attention == "none" else attention
-
-
-def add_mixed_precision(parser: argparse.ArgumentParser) -> None:
-    """The option `--mixed-precision`; `dtype_of` takes its value."""
-    parser.add_argument(
-        "--mixed-precision",
-        action="store_true",
-        help="compute in bfloat16: faster on processors and GPUs with instructions for "
-        "it, many times slower on others",
-    )
 
 
 def dtype_of(mixed_precision: bool) -> str | None:

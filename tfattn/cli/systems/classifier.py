@@ -1,12 +1,12 @@
 """The command's classifier."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfattn import plots
+from tfattn.cli.options import ClassifierOptions
 from tfattn.cli.systems.base import System, labels_of, num_classes_of
 from tfattn.cli.systems.likelihood import pixels_in_words, with_levels
 from tfattn.data import Dataset
@@ -15,22 +15,13 @@ from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
 
-class ClassifierSystem(System[ImageClassifier]):
-    """A classifier, whose features compare generated with real images."""
+class ClassifierSystem(ClassifierOptions, System[ImageClassifier]):
+    """See `ClassifierOptions`."""
 
     recipe = RECIPES[ImageClassifier]
-    takes_labels = True
-    data = ("mnist", "fashion_mnist", "digits", "cifar10")
     pictures = (
         ("errors.png", "misclassified test images: true class → predicted class"),
     )
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--binarize",
-            action="store_true",
-            help="train on black and white pixels, which are sampled anew in each step",
-        )
 
     def build(self, dataset: Dataset, *, seed: int, binarize: bool) -> ImageClassifier:
         return ImageClassifier(

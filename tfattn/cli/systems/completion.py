@@ -1,17 +1,15 @@
 """The command's completion VAE."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfattn import data, plots
+from tfattn import plots
+from tfattn.cli.options import CompletionOptions
 from tfattn.cli.systems.base import (
     EPOCH_SIZE,
     System,
-    add_attention,
-    add_mixed_precision,
     attention_of,
     dtype_of,
 )
@@ -35,28 +33,15 @@ MAP_WORDS = "where four positions of the decoder attend to"
 SAMPLE_SEED = 0
 
 
-class CompletionSystem(System[CompletionVAE]):
-    """A model that fills in hidden parts of faces or digits."""
+class CompletionSystem(CompletionOptions, System[CompletionVAE]):
+    """See `CompletionOptions`."""
 
     recipe = RECIPES[CompletionVAE]
-    data = ("olivetti", *(name for name in data.NAMES if name != "olivetti"))
     pictures = (
         ("samples.png", "test images, their lower halves hidden and completed"),
         *((f"samples_{n}.png", f"the same for the mask {n}") for n in masks.NAMES[1:]),
         ("attention.png", MAP_WORDS),
     )
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        add_attention(parser, CompletionVAE)
-        parser.add_argument(
-            "--adversarial",
-            action="store_true",
-            help="add a discriminator: completions are sharper and less accurate",
-        )
-        parser.add_argument(
-            "--gate", action="store_true", help="add an attention gate to the decoder"
-        )
-        add_mixed_precision(parser)
 
     def build(
         self,

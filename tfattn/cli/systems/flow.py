@@ -1,12 +1,12 @@
 """The command's flow."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfattn import plots
+from tfattn.cli.options import FlowOptions
 from tfattn.cli.systems.base import (
     attention_of,
     classes_in_turn,
@@ -29,10 +29,9 @@ PATH_WORDS = "from noise to images; in each row one image"
 COMPLETION_WORDS = "test images, what is shown, completions of it"
 
 
-class FlowSystem(SampledSystem[AttentionFlow]):
-    """A flow from noise to images, with attention (flow matching)."""
+class FlowSystem(FlowOptions, SampledSystem[AttentionFlow]):
+    """See `FlowOptions`."""
 
-    data = (*SampledSystem.data, "binarized_mnist")
     model_class = AttentionFlow
     recipe = RECIPES[AttentionFlow]
     sampling = f"{NUM_STEPS} steps of Heun's method, no guidance"
@@ -42,22 +41,6 @@ class FlowSystem(SampledSystem[AttentionFlow]):
         ("attention.png", MAP_WORDS),
         ("completions.png", COMPLETION_WORDS),
     )
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        super().add_options(parser)
-        parser.add_argument(
-            "--condition",
-            choices=["class", "text"],
-            default="class",
-            help="what the images are generated from: their class, where the data has "
-            "classes, or a sentence, for avatars (default: class)",
-        )
-        parser.add_argument(
-            "--completes",
-            action="store_true",
-            help="show the network a part of most training images, so that it learns "
-            "to complete them",
-        )
 
     def build(
         self,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tfattn import plots
+from tfattn.cli.options import GANOptions
 from tfattn.cli.systems.base import (
     attention_of,
     classes_in_turn,
@@ -27,8 +28,8 @@ TEMPERATURE = 0.97
 MAP_WORDS = "where four positions of the generator attend to"
 
 
-class GANSystem(SampledSystem[SelfAttentionGAN]):
-    """A self-attention GAN."""
+class GANSystem(GANOptions, SampledSystem[SelfAttentionGAN]):
+    """See `GANOptions`."""
 
     model_class = SelfAttentionGAN
     recipe = RECIPES[SelfAttentionGAN]

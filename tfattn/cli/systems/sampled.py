@@ -1,6 +1,5 @@
 """What systems share whose images are judged by their features: GAN and flow."""
 
-import argparse
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ from tfattn import plots
 from tfattn.cli.systems.base import (
     ModelT,
     System,
-    add_attention,
-    add_mixed_precision,
     avatar_measurements,
     avatars_in_words,
     classes_in_turn,
@@ -37,22 +34,9 @@ class SampledSystem(System[ModelT]):
         sampling: How images are sampled, in words.
     """
 
-    data = (
-        "mnist",
-        "fashion_mnist",
-        "digits",
-        "avatars",
-        "cifar10",
-        "olivetti",
-    )
     pictures = (("samples.png", "new images; with classes, a row for each"),)
-    takes_labels = True
     model_class: type[ModelT]
     sampling: str
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        add_attention(parser, self.model_class)
-        add_mixed_precision(parser)
 
     @abstractmethod
     def sample(

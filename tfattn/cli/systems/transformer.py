@@ -1,16 +1,15 @@
 """The command's Transformer."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfattn import data, plots
+from tfattn import plots
+from tfattn.cli.options import TransformerOptions
 from tfattn.cli.systems.base import (
     System,
-    add_mixed_precision,
     classes_in_turn,
     dtype_of,
     labels_of,
@@ -40,13 +39,10 @@ SAMPLE_SEED = 0
 LEVELS = 8
 
 
-class TransformerSystem(System[ImageTransformer]):
-    """A Transformer that writes images token by token."""
+class TransformerSystem(TransformerOptions, System[ImageTransformer]):
+    """See `TransformerOptions`."""
 
     recipe = RECIPES[ImageTransformer]
-    takes_labels = True
-    # Faces have sides of 25 pixels, which no patch of two divides, or 1024 tokens.
-    data = tuple(name for name in data.NAMES if name not in ("olivetti", "faces"))
     pictures = (
         ("samples.png", "100 new images, sampled from the model"),
         ("attention.png", "which pixels, or words, the model attends to"),
@@ -55,16 +51,6 @@ class TransformerSystem(System[ImageTransformer]):
             "upper halves of test images, and how the model completes them",
         ),
     )
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--condition",
-            choices=["none", "class", "text"],
-            default="none",
-            help="what the images are generated from: nothing, a class, or a text with "
-            "the names of two digits (default: none)",
-        )
-        add_mixed_precision(parser)
 
     def build(
         self, dataset: Dataset, *, seed: int, condition: str, mixed_precision: bool

@@ -1,16 +1,15 @@
 """The command's VAE."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfattn import data, plots
+from tfattn import plots
+from tfattn.cli.options import VAEOptions
 from tfattn.cli.systems.base import (
     System,
-    add_attention,
     attention_of,
     avatar_measurements,
     avatars_in_words,
@@ -34,19 +33,14 @@ MAP_WORDS = "where four positions of the decoder attend to"
 SAMPLE_SEED = 0
 
 
-class VAESystem(System[AttentionVAE]):
-    """A variational autoencoder with attention."""
+class VAESystem(VAEOptions, System[AttentionVAE]):
+    """See `VAEOptions`."""
 
     recipe = RECIPES[AttentionVAE]
-    # Faces have sides of 25 pixels, which are not divisible by 4.
-    data = tuple(name for name in data.NAMES if name != "faces")
     pictures = (
         ("samples.png", "100 new images, sampled from the model"),
         ("attention.png", MAP_WORDS),
     )
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        add_attention(parser, AttentionVAE)
 
     def build(self, dataset: Dataset, *, seed: int, attention: str) -> AttentionVAE:
         levels = 2 if is_binary(dataset) else 256

@@ -14,6 +14,7 @@ from tfattn._checks import (
     check_share,
     checked_partly_visible,
 )
+from tfattn._choices import ATTENTIONS
 from tfattn._typing import Tensor
 from tfattn.densities import (
     discretized_logistic_log_density,
@@ -109,7 +110,7 @@ class CompletionVAE(CompletionDrawing):
 
     LOSS_TERMS = ("reconstruction", "kl")
     NOT_IN_ONNX = ("call",)
-    ATTENTIONS = ("self", "residual", "uniform", None)
+    ATTENTIONS = ATTENTIONS["completion"]
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from tfattn._checks import (
     check_integer,
     check_share,
 )
+from tfattn._choices import ATTENTIONS
 from tfattn._typing import Tensor
 from tfattn.models.averaging import averaged_copy, move_average
 from tfattn.models.exporting import ExportedFunction, tensor_input
@@ -117,7 +118,7 @@ class AttentionFlow(FlowInpainting, FlowLikelihood, FlowMaps):
 
     LOSS_TERMS = ("velocity_error",)
     NOT_IN_ONNX = ("call",)
-    ATTENTIONS = ("self", "residual", "uniform", None)
+    ATTENTIONS = ATTENTIONS["flow"]
 
     def __init__(
         self,

@@ -15,10 +15,12 @@ from tfattn._checks import (
     checked_images,
     checked_seed,
 )
+from tfattn._choices import ATTENTIONS
 from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel, loss_cotangent
 from tfattn.models.attention import attention_map, check_has_map, gammas
 from tfattn.models.averaging import averaged_copy, move_average
+from tfattn.models.base import slices
 from tfattn.models.exporting import tensor_input
 from tfattn.models.gan.networks import (
     build_discriminator,
@@ -84,7 +86,7 @@ class SelfAttentionGAN(AdversarialModel):
     """
 
     # "gate" belongs to the generator alone.
-    ATTENTIONS = ("self", "gate", "residual", "uniform", None)
+    ATTENTIONS = ATTENTIONS["gan"]
 
     def __init__(
         self,
@@ -255,10 +257,10 @@ class SelfAttentionGAN(AdversarialModel):
         inputs = self._generator_inputs(latents, condition)
         # Not by `predict`: for a few images, building a graph would take longest.
         parts = [
-            self.generator_average([part[start : start + 250] for part in inputs])
-            for start in range(0, len(latents), 250)
+            ops.convert_to_numpy(self.generator_average([i[part] for i in inputs]))
+            for part in slices(len(latents))
         ]
-        return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+        return np.concatenate(parts)
 
     def attention_maps(
         self, latents: Tensor, condition: ArrayLike | None = None

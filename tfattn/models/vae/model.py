@@ -14,10 +14,12 @@ from tfattn._checks import (
     checked_images,
     checked_seed,
 )
+from tfattn._choices import ATTENTIONS
 from tfattn._typing import Tensor
 from tfattn.densities import gaussian_log_density, gaussian_sample
 from tfattn.layers import CouplingFlow
 from tfattn.models.attention import attention_layer, check_has_map
+from tfattn.models.base import slices
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.pixels import pixel_distribution
 from tfattn.models.replicas import drawn
@@ -92,7 +94,7 @@ class AttentionVAE(VAEBounds):
 
     LOSS_TERMS = ("reconstruction", "kl")
     NOT_IN_ONNX = ("call",)
-    ATTENTIONS = ("self", "module", "residual", "uniform", None)
+    ATTENTIONS = ATTENTIONS["vae"]
 
     def __init__(
         self,
@@ -205,8 +207,12 @@ class AttentionVAE(VAEBounds):
             `mean` and `log_variance`, each (n, latent_dim).
         """
         x = checked_images(x, self.image_shape)
-        encoded = self._condition(condition, len(x))
-        return self.encoder([ops.convert_to_tensor(x), *encoded])
+        inputs = [ops.convert_to_tensor(x), *self._condition(condition, len(x))]
+        parts = [
+            self.encoder([tensor[part] for tensor in inputs]) for part in slices(len(x))
+        ]
+        mean, log_variance = map(ops.concatenate, zip(*parts, strict=True))
+        return mean, log_variance
 
     def decode(
         self,
@@ -312,8 +318,12 @@ class AttentionVAE(VAEBounds):
         return self._images(mean, condition, control)
 
     def _images(self, z, condition, control=NO_CONTROL):
-        pixels = self.decode(z, condition, control=control)
-        return ops.convert_to_numpy(self._distribution.expected(pixels))
+        images = []
+        for part in slices(len(z)):
+            given = None if condition is None else condition[part]
+            pixels = self.decode(z[part], given, control=control)
+            images.append(ops.convert_to_numpy(self._distribution.expected(pixels)))
+        return np.concatenate(images)
 
     def interpolate(
         self,

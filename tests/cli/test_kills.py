@@ -1,0 +1,309 @@
+"""Commands that are interrupted, or whose disk or files fail: nothing is lost.
+
+Takes an hour; only runs when it is selected: `pytest -m kill tests/cli/test_kills.py`.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfattn import data
+
+pytestmark = [
+    pytest.mark.kill,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs signals and namespaces"),
+]
+MOMENTS = 20
+# As a user: no log level, so that all remarks are taken out.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+NAMESPACE = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+PICTURES = {"sheet.png", "01.png", "02.png"}
+
+
+class Command:
+    """A command, its arguments, and what it leaves.
+
+    Args:
+        name: train, evaluate, generate, each or complete.
+        place: A folder with a finished run `whole`, a copy `run` of it and a picture.
+    """
+
+    def __init__(self, name, place):
+        self.name, self.place = name, place
+        self.run, self.out = place / "run", place / "out"
+        if name == "train":
+            self.run = place / "new"
+        few = ["--num-samples", "2"]
+        subset = ["--subset-size", "9", "--subset-num-samples", "2"]
+        out = ["--out", str(self.out)]
+        self.arguments = {
+            "train": [
+                *("train", "vae", "--data", "digits", "--epochs", "3"),
+                *("--out", str(self.run)),
+            ],
+            "evaluate": ["evaluate", str(self.run), *few, *subset],
+            "generate": ["generate", str(self.run), "--out", f"{self.out}.png"],
+            "each": ["generate", str(self.run), "--each", "--num-images", "2", *out],
+            "complete": ["complete", str(place / "face.png"), *few, *out],
+        }[name]
+
+    def start(self, *more, **options):
+        return subprocess.Popen(
+            [sys.executable, "-m", "tfattn", *self.arguments, *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            **options,
+        )
+
+    def finish(self):
+        """Runs it to its end, or again: its seconds and what it said."""
+        resume = ["--resume"] * (
+            self.name == "train" and (self.run / "config.json").exists()
+        )
+        started = time.monotonic()
+        process = self.start(*resume)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0 and err == "", err
+        return time.monotonic() - started, out
+
+    def result(self):
+        """What it has made, comparable."""
+        if self.name == "train":
+            metrics = json.loads((self.run / "metrics.json").read_text())
+            losses = [float(row["loss"]) for row in rows(self.run)]
+            return [*losses, metrics["negative_elbo"]["value"]]
+        if self.name == "evaluate":
+            metrics = json.loads((self.run / "metrics.json").read_text())
+            return [metrics[f"negative_log_likelihood_{2}"]["value"]]
+        if self.name == "generate":
+            return [np.asarray(Image.open(f"{self.out}.png")).mean()]
+        return [np.asarray(Image.open(p)).mean() for p in sorted(self.out.iterdir())]
+
+
+def rows(run):
+    with (run / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def check_whole(place):
+    """Every file under its name can be read to its end."""
+    for path in place.rglob("[!.]*"):
+        if any(part.startswith(".") for part in path.relative_to(place).parts):
+            continue
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".png":
+            Image.open(path).load()
+        elif path.suffix == ".keras":
+            subprocess.run([sys.executable, "-m", "zipfile", "-t", path], check=True)
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The commands without an interruption: seconds and results, and their files."""
+    place = tmp_path_factory.mktemp("whole")
+    levels = np.kron(data.load("faces").x_test[0, ..., 0], np.ones((8, 6)))
+    Image.fromarray((255 * levels).astype("uint8")).save(place / "face.png")
+    command = Command("train", place)
+    found = {"train": (command.finish()[0], command.result())}
+    (place / "new").rename(place / "run")
+    shutil.copytree(place / "run", place / "before")
+    for name in ("evaluate", "generate", "each", "complete"):
+        command = Command(name, place)
+        found[name] = (command.finish()[0], command.result())
+        shutil.rmtree(place / "out", ignore_errors=True)
+        (place / "out.png").unlink(missing_ok=True)
+    return place, found
+
+
+@pytest.fixture
+def command(request, whole, tmp_path):
+    place, _ = whole
+    shutil.copy(place / "face.png", tmp_path)
+    shutil.copytree(place / "before", tmp_path / "run")
+    return Command(request.param, tmp_path)
+
+
+COMMANDS = ("train", "evaluate", "generate", "each", "complete")
+each_command = pytest.mark.parametrize("command", COMMANDS, indirect=True)
+
+
+def check_it_can_be_repeated(command, whole):
+    """Whole files, at most an epoch lost, and then the result of no interruption."""
+    check_whole(command.place)
+    before = len(rows(command.run)) if (command.run / "history.csv").exists() else 0
+    is_done = command.out.exists()
+    if not is_done:
+        _, out = command.finish()
+        if command.name == "train" and before > 1 and "going on" in out:
+            assert int(out.partition("going on after epoch ")[2][0]) >= before - 1
+        if command.name == "train" and before > 1:
+            assert "going on" in out or "training had finished" in out
+    np.testing.assert_allclose(command.result(), whole[1][command.name][1], rtol=1e-4)
+    left = [path.name for path in command.run.glob(".*")]
+    assert command.name != "train" or left == []
+
+
+@each_command
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_killed(command, moment, whole):
+    seconds = whole[1][command.name][0]
+    process = command.start()
+    time.sleep(np.random.default_rng(moment).uniform(0, seconds))
+    process.kill()
+    process.communicate()
+    check_it_can_be_repeated(command, whole)
+
+
+@each_command
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("moment", range(6))
+def test_asked_to_stop(command, name, moment, whole):
+    """Ctrl-C, or the end of a job's time: no traceback."""
+    seconds = whole[1][command.name][0]
+    process = command.start()
+    # Python itself has to have started.
+    time.sleep(0.5 + (moment + np.random.default_rng(moment).random()) / 6 * seconds)
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    if name == "SIGINT" and process.returncode:
+        words = err.strip().splitlines()[-1]
+        assert words.startswith("tfattn: interrupted")
+        assert ("--resume" in words) == (
+            command.name == "train" and (command.run / "config.json").exists()
+        )
+    check_it_can_be_repeated(command, whole)
+
+
+def check_refused_in_a_line(process):
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 1, err
+    (line,) = err.strip().splitlines()
+    assert line.startswith("tfattn: ")
+    return line
+
+
+@each_command
+@pytest.mark.parametrize("kilobytes", [0, 1, 8, 64, 512, 4096])
+def test_no_file_may_grow(command, kilobytes, whole):
+    """As on a full disk: writing is an error after so many bytes."""
+    limit = (1024 * kilobytes,) * 2
+    process = command.start(
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    )
+    _, err = process.communicate(timeout=300)
+    if process.returncode:
+        (line,) = err.strip().splitlines()
+        assert line.startswith("tfattn: ")
+    check_it_can_be_repeated(command, whole)
+
+
+def mounted(command, prepare, more=()):
+    """The command on a disk of its own, which is gone after it."""
+    shell = f'{prepare} && exec "$0" -m tfattn "$@"'
+    process = subprocess.Popen(
+        [*NAMESPACE, shell, sys.executable, *command.arguments, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    return process
+
+
+@each_command
+@pytest.mark.parametrize("kilobytes", [4, 100, 1000, 3000])
+def test_full_disk(command, kilobytes, tmp_path_factory):
+    copy = tmp_path_factory.mktemp("copy")
+    place = command.place
+    process = mounted(
+        command,
+        f"cp -r {place}/. {copy} && mount -t tmpfs -o size=$((3200+{kilobytes}))k t "
+        f"{place} && cp -r {copy}/. {place}",
+    )
+    _, err = process.communicate(timeout=300)
+    if "mount" in err:
+        pytest.skip(f"needs a system where users may mount a tmpfs: {err}")
+    assert "Traceback" not in err
+    if process.returncode:
+        (line,) = err.strip().splitlines()
+        assert line.startswith("tfattn: ")
+
+
+@each_command
+def test_read_only(command):
+    place = command.place
+    line = check_refused_in_a_line(
+        mounted(
+            command, f"mount --bind {place} {place} && mount -o remount,ro,bind {place}"
+        )
+    )
+    assert "Read-only" in line
+
+
+def test_two_trainings_in_one_folder(whole, tmp_path):
+    command = Command("train", tmp_path)
+    first = command.start()
+    while not (command.run / "trained_on.json").exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.send_signal(signal.SIGSTOP)  # or it would have finished by then
+    try:
+        line = check_refused_in_a_line(command.start("--resume"))
+        assert "no other process to train" in line
+    finally:
+        first.send_signal(signal.SIGCONT)
+    first.communicate()
+    assert first.returncode == 0
+    np.testing.assert_allclose(command.result(), whole[1]["train"][1], rtol=1e-4)
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "changed": lambda content: bytes(255 - byte for byte in content),
+    "object": lambda content: b"[1]",
+}
+DAMAGED = (
+    *(("train", name) for name in ("config.json", "trained_on.json", "history.csv")),
+    *(("train", name) for name in ("model.keras", "checkpoint.keras")),
+    *(("evaluate", name) for name in ("model.keras", "metrics.json")),
+    *(("generate", name) for name in ("model.keras", "metrics.json")),
+    ("complete", "face.png"),
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(("command", "name"), DAMAGED, indirect=["command"])
+def test_damaged(command, name, damage):
+    """One line, and the file stays for whoever can mend it."""
+    more = []
+    if command.name == "train":
+        (command.place / "run").rename(command.run)
+        more = ["--resume", "--epochs", "4"]
+    path = command.run / name if name != "face.png" else command.place / name
+    if name == "checkpoint.keras":
+        (command.run / "model.keras").rename(path)
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    before = {p: digest(p) for p in command.place.rglob("*") if p.is_file()}
+    line = check_refused_in_a_line(command.start(*more))
+    assert name in line
+    assert before == {p: digest(p) for p in command.place.rglob("*") if p.is_file()}
