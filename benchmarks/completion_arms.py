@@ -76,7 +76,9 @@ def train_one(arguments):
     )
     with tempfile.TemporaryDirectory() as folder:
         batches = system.batches(model, dataset, arguments.seed)
-        system.fit(model, runs.RunFolder(folder, batches), arguments.epochs)
+        run_folder = runs.RunFolder(folder, batches)
+        first_epoch = system.restored(model, run_folder, arguments.epochs)
+        system.fit(model, run_folder, first_epoch, arguments.epochs)
     x = dataset.x_test
     content = {
         "protocol": completion.protocol(dataset, model, x),

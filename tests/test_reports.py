@@ -104,3 +104,16 @@ def test_many_images_are_made_a_few_at_once(name, monkeypatch):
         alone = [model.encode(x[i : i + 1], condition[i : i + 1])[0] for i in range(5)]
         expected = np.concatenate([checks.numpy_of(part) for part in alone])
         np.testing.assert_allclose(checks.numpy_of(mean), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vae", "flow_by_class", "completion_by_mask"])
+def test_seeds_of_training_steps_are_kept(name):
+    """keras-team/keras#20378: on JAX each step drew the numbers of the first."""
+    model = small.compiled(name)
+    seeds = [v for v in model.variables if "seed_generator" in v.path]
+    before = [checks.numpy_of(v.value).copy() for v in seeds]
+    condition = small.condition(name)
+    model.fit(small.images(), condition, batch_size=3, verbose=0)
+    assert seeds
+    for seed, old in zip(seeds, before, strict=True):
+        assert np.any(checks.numpy_of(seed.value) != old), seed.path

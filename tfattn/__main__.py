@@ -22,9 +22,9 @@ def main() -> None:
                     import tensorflow as tf
 
                     tf.config.list_physical_devices()  # which it has remarks on, too
+        run(arguments)
     except KeyboardInterrupt:
         sys.exit("\ntfattn: interrupted")
-    run(arguments)
 
 
 if __name__ == "__main__":

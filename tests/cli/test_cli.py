@@ -582,7 +582,7 @@ def test_complete_refuses(arguments, words, face, tmp_path):
 
 
 # Without "×", and without the name of the file.
-@pytest.mark.parametrize("encoding", ["ascii", "cp932", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "cp1252", "gbk"])
 def test_every_terminal_gets_its_words(encoding, face, tmp_path, monkeypatch):
     picture = tmp_path / "脸 é.png"
     picture.write_bytes(face.read_bytes())
@@ -609,12 +609,17 @@ def test_only_a_training_that_has_begun_goes_on(tmp_path, monkeypatch):
         context.setattr(data, "load", interrupted)
         with pytest.raises(SystemExit, match=r"interrupted$"):
             cli.main(arguments)
-    monkeypatch.setattr(train, "rehearse", lambda *_: 0)
+    vae = type(SYSTEMS["vae"])
+    with monkeypatch.context() as context:
+        context.setattr(train, "rehearse", interrupted)
+        with pytest.raises(SystemExit, match=r"interrupted$"):
+            cli.main(arguments)
+    monkeypatch.setattr(train, "rehearse", lambda *_: None)
     for what in ("fit", "measure"):
-        monkeypatch.setattr(SYSTEMS["vae"], what, interrupted)
+        monkeypatch.setattr(vae, what, interrupted)
         with pytest.raises(SystemExit, match=r"interrupted; the same .* with --resume"):
             cli.main(arguments)
-        monkeypatch.setattr(SYSTEMS["vae"], "fit", lambda *_: [])
+        monkeypatch.setattr(vae, "fit", lambda *_: [])
         arguments.append("--resume")
 
 
@@ -650,7 +655,23 @@ def test_every_option_has_a_system():
         assert system.epochs == system.recipe.epochs
 
 
-def test_a_run_knows_its_arguments_and_its_versions(tmp_path, capsys):
+def test_memory_of_a_gpu_is_said(monkeypatch, capsys):
+    import tensorflow as tf
+
+    dataset = few_digits("digits")
+    monkeypatch.delenv(train.GROWTH, raising=False)
+    train.print_start(dataset)
+    assert train.GROWTH not in capsys.readouterr().out
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a", "b"])
+    train.print_start(dataset)
+    out = capsys.readouterr().out
+    assert "device: 2 GPU and" in out and f"{train.GROWTH}=true" in out
+    monkeypatch.setenv(train.GROWTH, "true")
+    train.print_start(dataset)
+    assert train.GROWTH not in capsys.readouterr().out
+
+
+def test_a_run_knows_its_arguments_and_its_versions(tmp_path):
     run = tmp_path / "run"
     config = {"system": "vae", "epochs": 4, "seed": 0, "versions": {"keras": "3.12"}}
     check_run(run, config, False)
@@ -658,11 +679,10 @@ def test_a_run_knows_its_arguments_and_its_versions(tmp_path, capsys):
         check_run(run, config, True)
     run.mkdir()
     runs.write_json(run / "config.json", config)
-    check_run(run, config, True)
-    check_run(run, {**config, "epochs": 5}, True)
-    assert capsys.readouterr().out == ""
-    check_run(run, {**config, "versions": {"keras": "3.13"}}, True)
-    assert "keras was '3.12', is '3.13'" in capsys.readouterr().out
+    assert check_run(run, config, True) == ""
+    assert check_run(run, {**config, "epochs": 5}, True) == ""
+    words = check_run(run, {**config, "versions": {"keras": "3.13"}}, True)
+    assert words == "keras was '3.12', is '3.13'"
     for name, value in (("epochs", 3), ("seed", 1), ("another", 2)):
         with pytest.raises(ValueError, match=f"Different: {name} was"):
             check_run(run, {**config, name: value}, True)

@@ -7,7 +7,6 @@ import csv
 import hashlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -20,15 +19,15 @@ from PIL import Image
 
 from tfattn import data
 
+# Unix alone has it.
+resource = pytest.importorskip("resource")
 pytestmark = [
     pytest.mark.kill,
     pytest.mark.skipif(sys.platform != "linux", reason="needs signals and namespaces"),
 ]
-MOMENTS = 20
 # As a user: no log level, so that all remarks are taken out.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
 NAMESPACE = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-PICTURES = {"sheet.png", "01.png", "02.png"}
 
 
 class Command:
@@ -89,8 +88,9 @@ class Command:
             metrics = json.loads((self.run / "metrics.json").read_text())
             return [metrics[f"negative_log_likelihood_{2}"]["value"]]
         if self.name == "generate":
-            return [np.asarray(Image.open(f"{self.out}.png")).mean()]
-        return [np.asarray(Image.open(p)).mean() for p in sorted(self.out.iterdir())]
+            return np.asarray(Image.open(f"{self.out}.png")).ravel() / 255.0
+        images = [np.asarray(Image.open(p)) for p in sorted(self.out.iterdir())]
+        return np.concatenate([image.ravel() / 255.0 for image in images])
 
 
 def rows(run):
@@ -149,46 +149,70 @@ def check_it_can_be_repeated(command, whole):
     """Whole files, at most an epoch lost, and then the result of no interruption."""
     check_whole(command.place)
     before = len(rows(command.run)) if (command.run / "history.csv").exists() else 0
-    is_done = command.out.exists()
-    if not is_done:
+    if not command.out.exists():
         _, out = command.finish()
         if command.name == "train" and before > 1 and "going on" in out:
             assert int(out.partition("going on after epoch ")[2][0]) >= before - 1
         if command.name == "train" and before > 1:
             assert "going on" in out or "training had finished" in out
-    np.testing.assert_allclose(command.result(), whole[1][command.name][1], rtol=1e-4)
+    expected = whole[1][command.name][1]
+    np.testing.assert_allclose(command.result(), expected, rtol=1e-4, atol=2 / 255)
     left = [path.name for path in command.run.glob(".*")]
     assert command.name != "train" or left == []
 
 
-@each_command
-@pytest.mark.parametrize("moment", range(MOMENTS))
-def test_killed(command, moment, whole):
+def interrupted(command, share, name, whole):
+    """Sends the signal at a share of the time that the command takes: what it said."""
     seconds = whole[1][command.name][0]
-    process = command.start()
-    time.sleep(np.random.default_rng(moment).uniform(0, seconds))
-    process.kill()
-    process.communicate()
+    while True:
+        process = command.start()
+        # Python itself has to have started.
+        time.sleep(1 + share * (seconds - 1))
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate(timeout=300)
+        if process.returncode != 0:
+            return process.returncode, err
+        # It had ended, on a machine that is faster now.
+        share *= 0.9
+        shutil.rmtree(command.out, ignore_errors=True)
+        if command.name == "train":
+            shutil.rmtree(command.run)
+
+
+@pytest.mark.parametrize(
+    ("command", "moment"),
+    [(name, k) for name in COMMANDS for k in range(20 if name == "train" else 10)],
+    indirect=["command"],
+)
+def test_killed(command, moment, whole):
+    """At random moments, half of them near the end, where files are written."""
+    share = np.random.default_rng(moment).random()
+    if moment % 2:
+        share = 0.8 + 0.2 * share
+    code, _ = interrupted(command, share, "SIGKILL", whole)
+    assert code == -signal.SIGKILL
     check_it_can_be_repeated(command, whole)
 
 
 @each_command
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("moment", range(6))
+@pytest.mark.parametrize("moment", range(4))
 def test_asked_to_stop(command, name, moment, whole):
     """Ctrl-C, or the end of a job's time: no traceback."""
-    seconds = whole[1][command.name][0]
-    process = command.start()
-    # Python itself has to have started.
-    time.sleep(0.5 + (moment + np.random.default_rng(moment).random()) / 6 * seconds)
-    process.send_signal(getattr(signal, name))
-    _, err = process.communicate(timeout=60)
+    share = (moment + np.random.default_rng(moment).random()) / 4
+    code, err = interrupted(command, share, name, whole)
     assert "Traceback" not in err
-    if name == "SIGINT" and process.returncode:
-        words = err.strip().splitlines()[-1]
-        assert words.startswith("tfattn: interrupted")
-        assert ("--resume" in words) == (
-            command.name == "train" and (command.run / "config.json").exists()
+    if name == "SIGTERM":
+        assert code == -signal.SIGTERM
+    else:
+        words = err.strip() or "tfattn: interrupted"
+        if not err:  # Python itself was ending, after the command
+            assert code == -signal.SIGINT
+        assert words.splitlines()[-1].startswith("tfattn: interrupted")
+        assert ("--resume" in err) == (
+            command.name == "train"
+            and (command.run / "config.json").exists()
+            and bool(err)
         )
     check_it_can_be_repeated(command, whole)
 
@@ -202,60 +226,78 @@ def check_refused_in_a_line(process):
 
 
 @each_command
-@pytest.mark.parametrize("kilobytes", [0, 1, 8, 64, 512, 4096])
+@pytest.mark.parametrize("kilobytes", [0, 8, 512, 4096])
 def test_no_file_may_grow(command, kilobytes, whole):
-    """As on a full disk: writing is an error after so many bytes."""
+    """As with a quota: writing is an error after so many bytes."""
     limit = (1024 * kilobytes,) * 2
     process = command.start(
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     )
     _, err = process.communicate(timeout=300)
+    assert process.returncode == 1 or kilobytes > 0
     if process.returncode:
         (line,) = err.strip().splitlines()
         assert line.startswith("tfattn: ")
     check_it_can_be_repeated(command, whole)
 
 
-def mounted(command, prepare, more=()):
-    """The command on a disk of its own, which is gone after it."""
-    shell = f'{prepare} && exec "$0" -m tfattn "$@"'
-    process = subprocess.Popen(
-        [*NAMESPACE, shell, sys.executable, *command.arguments, *more],
+@pytest.fixture(scope="module")
+def namespaces():
+    """Skips where users may not mount file systems of their own."""
+    try:
+        subprocess.run(
+            [*NAMESPACE, "mount -t tmpfs t /mnt"], check=True, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs a system where users may mount file systems: {error}")
+
+
+def mounted(command, prepare, end="true"):
+    """The command in a namespace of its own, with what to do before it and after."""
+    shell = f'{prepare} && "$0" -m tfattn "$@"; code=$?; {end}; exit $code'
+    return subprocess.Popen(
+        [*NAMESPACE, shell, sys.executable, *command.arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
     )
-    return process
 
 
 @each_command
 @pytest.mark.parametrize("kilobytes", [4, 100, 1000, 3000])
-def test_full_disk(command, kilobytes, tmp_path_factory):
-    copy = tmp_path_factory.mktemp("copy")
+def test_full_disk(command, kilobytes, namespaces, whole, tmp_path_factory):
+    """So much is left of it, for a training only after the training has begun."""
     place = command.place
+    before, after = (tmp_path_factory.mktemp(name) for name in ("before", "after"))
+    taken = sum(p.stat().st_size // 4096 + 1 for p in place.rglob("*")) * 4
+    room = 100_000 if command.name == "train" else kilobytes
+    prepare = (
+        f"cp -r {place}/. {before} && mount -t tmpfs -o size={taken + room}k t {place} "
+        f"&& cp -r {before}/. {place}"
+    )
+    if command.name == "train":
+        fill = f"head -c {(room - kilobytes) * 1024} /dev/zero > {place}/filler"
+        begun = f"{command.run}/trained_on.json"
+        prepare += f" && ((while [ ! -e {begun} ]; do sleep 0.02; done; {fill}) &)"
     process = mounted(
-        command,
-        f"cp -r {place}/. {copy} && mount -t tmpfs -o size=$((3200+{kilobytes}))k t "
-        f"{place} && cp -r {copy}/. {place}",
+        command, prepare, f"rm -f {place}/filler; cp -r {place}/. {after}"
     )
     _, err = process.communicate(timeout=300)
-    if "mount" in err:
-        pytest.skip(f"needs a system where users may mount a tmpfs: {err}")
-    assert "Traceback" not in err
+    assert process.returncode in (0, 1)
     if process.returncode:
         (line,) = err.strip().splitlines()
         assert line.startswith("tfattn: ")
+    shutil.rmtree(place)
+    after.rename(place)
+    check_it_can_be_repeated(command, whole)
 
 
 @each_command
-def test_read_only(command):
+def test_read_only(command, namespaces):
     place = command.place
-    line = check_refused_in_a_line(
-        mounted(
-            command, f"mount --bind {place} {place} && mount -o remount,ro,bind {place}"
-        )
-    )
+    prepare = f"mount --bind {place} {place} && mount -o remount,ro,bind {place}"
+    line = check_refused_in_a_line(mounted(command, prepare))
     assert "Read-only" in line
 
 
@@ -281,6 +323,11 @@ DAMAGES = {
     "half": lambda content: content[: len(content) // 2],
     "changed": lambda content: bytes(255 - byte for byte in content),
     "object": lambda content: b"[1]",
+    "bit": lambda content: (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 4])
+        + content[len(content) // 2 + 1 :]
+    ),
 }
 DAMAGED = (
     *(("train", name) for name in ("config.json", "trained_on.json", "history.csv")),
@@ -295,6 +342,8 @@ DAMAGED = (
 @pytest.mark.parametrize(("command", "name"), DAMAGED, indirect=["command"])
 def test_damaged(command, name, damage):
     """One line, and the file stays for whoever can mend it."""
+    if damage == "bit" and not name.endswith(".keras"):
+        pytest.skip("text or a picture, in which a bit can be another in earnest")
     more = []
     if command.name == "train":
         (command.place / "run").rename(command.run)

@@ -2,7 +2,10 @@
 
 import dataclasses
 import os
+import random
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,11 +15,10 @@ from conftest import on_tensorflow
 from tfattn import data
 from tfattn.cli import main as cli
 from tfattn.cli import rehearsal, train
-from tfattn.cli.systems import SYSTEMS, vae
-from tfattn.models import ImageClassifier
+from tfattn.cli.systems import SYSTEMS, completion, flow, vae
+from tfattn.models import CompletionVAE, ImageClassifier
 
 pytestmark = on_tensorflow
-GIB = 2**30
 
 
 def few_digits(name="digits", load=data.load):
@@ -61,7 +63,7 @@ def test_a_fault_at_the_end_comes_before_the_training(
 
 
 @pytest.mark.parametrize(
-    ("what", "words"), [("disk", "GiB of free space for .*run"), ("memory", "memory")]
+    ("what", "words"), [("disk", "MiB of free space for .*run"), ("memory", "memory")]
 )
 def test_too_little_room_comes_before_the_training(
     what, words, arguments, tmp_path, monkeypatch
@@ -70,48 +72,107 @@ def test_too_little_room_comes_before_the_training(
         usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     else:
-        monkeypatch.setattr(os, "sysconf", lambda name: 10**3)
+        monkeypatch.setattr(os, "sysconf", lambda name: 10**3, raising=False)
     with pytest.raises(SystemExit, match=words):
         cli.main(arguments)
     assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_memory_by_hand(monkeypatch):
-    """Of a classifier of 8×4 pixels: its weights, and the outputs of ten layers."""
+    """Of a classifier of 8×4 pixels: its weights, and what its five layers give."""
     model = ImageClassifier((8, 4, 1), num_classes=5, width=2, num_features=3)
-    of_an_image = 8 * 4 + 2 * (8 * 4 * 2) + 4 * 2 * 2 + 2 * (4 * 2 * 4) + 3 * 8 + 3
+    of_an_image = 2 * (8 * 4 * 2) + 2 * (4 * 2 * 4) + 3
     convolutions = 9 * (1 * 2 + 2 * 2 + 2 * 4 + 4 * 4) + 2 + 2 + 4 + 4
     weights = convolutions + (8 * 3 + 3) + (3 * 5 + 5)
-    draws = 2 * 2  # the state of the seeds of shifts and dropouts, not trained
-    needed = 4 * (4 * weights + draws + 7 * of_an_image)
     assert sum(np.prod(w.shape) for w in model.trainable_weights) == weights
-    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1}.get)
-    for there, fits in ((needed, True), (needed - 4 * 8, False)):
+    not_trained = sum(np.prod(w.shape) for w in model.non_trainable_weights)
+    needed = 4 * (4 * weights + not_trained + 7 * of_an_image)
+    for there, fits in ((needed, True), (needed - 1, False)):
         pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": there}
-        monkeypatch.setattr(os, "sysconf", pages.get)
+        monkeypatch.setattr(os, "sysconf", pages.get, raising=False)
         if fits:
             rehearsal.check_memory(model, batch_size=7)
             continue
-        with pytest.raises(ValueError, match="batches of 7 images of"):
+        with pytest.raises(ValueError, match="7 images of 8×4×1 in a batch"):
             rehearsal.check_memory(model, batch_size=7)
 
 
-@pytest.mark.parametrize("name", ["vae", "gan", "flow", "classifier"])
-def test_a_rehearsal_changes_nothing(name, capsys):
-    made = {"gan": "gan_by_class", "flow": "flow_by_class"}.get(name, name)
-    model = small.MAKERS[made]()
-    images, labels = small.images(), np.arange(6) % 3
+def test_memory_of_half_precision_is_half(monkeypatch):
+    model = ImageClassifier((8, 4, 1), width=2, num_features=3, dtype="mixed_float16")
+    needed = []
+    for batch_size in (0, 1000):
+        for there in range(0, 10**6, 1000):
+            pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": there}
+            monkeypatch.setattr(os, "sysconf", pages.get, raising=False)
+            try:
+                rehearsal.check_memory(model, batch_size)
+            except ValueError:
+                continue
+            needed.append(there)
+            break
+    of_an_image = 2 * (8 * 4 * 2) + 2 * (4 * 2 * 4) + 3
+    assert needed[1] - needed[0] == pytest.approx(2 * 1000 * of_an_image, abs=1000)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_rehearsal_changes_nothing(name, tmp_path, capsys, monkeypatch):
+    made = {
+        "gan": "gan_by_class",
+        "flow": "flow_completing_by_class",
+        "transformer": "transformer_by_class",
+    }.get(name, name)
+    monkeypatch.setattr(completion, "NUM_SAMPLES", 2)
+    monkeypatch.setattr(flow, "NUM_STEPS", 2)
+    if name == "completion":  # whose measures need 11 pixels
+        model = CompletionVAE((12, 16, 1), latent_dim=3, width=8, levels=2)
+    else:
+        model = small.MAKERS[made]()
+    images = np.random.default_rng(0).integers(0, 2, (6, *model.image_shape))
+    images, labels = images.astype("float32"), np.arange(6) % 3
     dataset = data.Dataset("mine", "made", images, labels, images[:4], labels[:4])
     before = [np.array(v) for v in model.variables]
-    draws = np.random.get_state()[1:3]  # noqa: NPY002 - the global generator
-    size = rehearsal.rehearse(SYSTEMS[name], model, dataset, {"data": "mine"})
-    assert 4 * model.count_params() < size < 4 * model.count_params() + 10**6
+    generators = [random.getstate(), np.random.get_state()[1:3]]  # noqa: NPY002
+    # As of a process that was killed.
+    (tmp_path / rehearsal.FOLDER / "samples").mkdir(parents=True)
+    rehearsal.rehearse(SYSTEMS[name], model, dataset, tmp_path, {"data": "mine"})
+    assert list(tmp_path.iterdir()) == []
     for one, other in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(one, other)
-    after = np.random.get_state()[1:3]  # noqa: NPY002
-    for one, other in zip(draws, after, strict=True):
-        np.testing.assert_array_equal(one, other)
+    after = [random.getstate(), np.random.get_state()[1:3]]  # noqa: NPY002
+    assert generators[0] == after[0]
+    np.testing.assert_array_equal(generators[1][0], after[1][0])
+    assert generators[1][1] == after[1][1]
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_training_is_that_without_a_rehearsal(arguments, tmp_path, monkeypatch):
+    losses = []
+    for rehearse in (rehearsal.rehearse, lambda *_: None):
+        monkeypatch.setattr(train, "rehearse", rehearse)
+        run = tmp_path / f"run_{len(losses)}"
+        cli.main([*arguments[:-1], str(run)])
+        losses.append((run / "history.csv").read_text().splitlines()[1].split(",")[:-1])
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("there", [0, 500_000])
+def test_room_on_the_disk_by_hand(there, tmp_path, monkeypatch):
+    """What an old checkpoint takes becomes free; other files stay."""
+    model = ImageClassifier((8, 4, 1), width=2, num_features=3)
+    needed = 24 * model.count_params()
+    (tmp_path / "checkpoint.keras").write_bytes(bytes(min(there, needed // 2)))
+    (tmp_path / "samples.png").write_bytes(bytes(1000))
+    usage = shutil.disk_usage(tmp_path)
+    for free, fits in ((needed, True), (needed - 1, False)):
+        free -= min(there, needed // 2)
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda _, f=free: usage._replace(free=f)
+        )
+        if fits:
+            rehearsal.check_disk(tmp_path, model)
+            continue
+        with pytest.raises(ValueError, match="MiB of free space"):
+            rehearsal.check_disk(tmp_path, model)
 
 
 def test_few_images_of_every_class():
@@ -131,7 +192,40 @@ def test_few_images_of_every_class():
     assert rehearsal._first_images(without).y_test is None
 
 
-def test_a_finished_training_is_not_rehearsed(arguments, monkeypatch):
+def test_only_what_will_be_trained_is_rehearsed(arguments, monkeypatch):
     cli.main(arguments)
     monkeypatch.setattr(train, "rehearse", failing)
     cli.main([*arguments, "--resume"])
+    with pytest.raises(SystemExit, match="a fault at the end"):
+        cli.main([*arguments, "--epochs", "2", "--resume"])
+
+
+def test_what_is_refused_late_leaves_the_run_as_it_was(arguments, tmp_path):
+    """More epochs are asked for, but the history is damaged: the config stays."""
+    cli.main(arguments)
+    run = tmp_path / "run"
+    (run / "history.csv").write_bytes(b"")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(SystemExit, match=r"history\.csv.*damaged"):
+        cli.main([*arguments, "--epochs", "2", "--resume"])
+    assert before == {path.name: path.read_bytes() for path in run.iterdir()}
+
+
+def test_a_folder_in_which_another_process_trains(arguments, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    program = "import sys, pathlib, time\n"
+    program += "from tfattn.training.locks import lock\n"
+    program += "lock(pathlib.Path(sys.argv[1])); print('held', flush=True)\n"
+    program += "time.sleep(60)"
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, run], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(SystemExit, match="no other process to train"):
+            cli.main(arguments)
+        assert [path.name for path in run.iterdir()] == [".lock"]
+    finally:
+        other.kill()
+        other.wait()

@@ -705,7 +705,7 @@ def test_concurrent_writers_and_readers(cache):
     path = data._cache_folder() / "digits.npz"
     for _ in range(30):
         data._write_cache("digits", path, arrays)
-        assert data.load("digits").x_test[-1, 0, 0, 0] == np.float32(images[-1, 0, 0, 0]) / 255
+        assert data.load("digits").x_test[-1, 0, 0, 0] == images[-1, 0, 0, 0] / np.float32(255)
     """  # noqa: E501
     results = []
     writers = [
@@ -755,6 +755,21 @@ def test_missing_package_is_unavailable_too(cache, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(data.DataUnavailableError, match="tensorflow_datasets"):
         data.load("fashion_mnist")
+
+
+def test_a_package_that_is_there_in_part_is_named(cache, tmp_path, monkeypatch):
+    """tensorflow-datasets logs why it cannot be imported, and goes on without."""
+    package = tmp_path / "tensorflow_datasets"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "public_api.py").write_text("raise TypeError('protobuf is too old')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [n for n in sys.modules if n.startswith("tensorflow_datasets")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(data.DataUnavailableError, match="protobuf is too old"):
+        data.load("fashion_mnist")
+    for name in [n for n in sys.modules if n.startswith("tensorflow_datasets")]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_nothing_prepared_and_no_network_takes_seconds(tmp_path):

@@ -1,7 +1,7 @@
 """What Keras's own tests ask of every layer, asked of all of ours.
 
 Keras builds the layer from its configuration, compares symbolic with real outputs,
-trains it, saves and loads it, and runs it under mixed policies.
+trains it, and runs it under mixed policies.
 """
 
 import keras

@@ -140,6 +140,7 @@ def run_litert(path, inputs):
 )
 @pytest.mark.parametrize(("name", "function"), CASES)
 def test_other_programs_find_the_same(name, function, format, run, ending, tmp_path):
+    pytest.importorskip("tensorflow")
     model, inputs, expected = case(name, function)
     if format == "onnx" and function in model.NOT_IN_ONNX:
         pytest.skip("refused, as the test below says")

@@ -26,7 +26,8 @@ def run(parsed: argparse.Namespace) -> None:
         # A module for each action, with a function of its name.
         module = importlib.import_module(f"tfattn.cli.{parsed.action}")
         getattr(module, parsed.action)(parsed)
-    except (ValueError, OSError, DataUnavailableError) as error:
+    # An ImportError names a package that is missing.
+    except (ValueError, OSError, ImportError, DataUnavailableError) as error:
         sys.exit(f"tfattn: {error}")
     except KeyboardInterrupt as interruption:
         sys.exit(f"\ntfattn: interrupted{interruption}")

@@ -1,9 +1,9 @@
 """Files that the command writes: whether they can be, and images one by one."""
 
 import contextlib
-import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ def check_free(folder: Path) -> None:
 def new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder to fill, which then gets its name in one step."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.with_name(f".{os.getpid()}.{folder.name}")
+    part = folder.with_name(f".{uuid.uuid4().hex[:8]}.{folder.name}")
     part.mkdir()
     try:
         yield part

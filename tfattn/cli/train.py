@@ -19,7 +19,10 @@ from tfattn.cli.systems import SYSTEMS
 from tfattn.cli.systems.base import System
 from tfattn.data import Dataset
 from tfattn.models.base import ImageModel
+from tfattn.training.locks import locked
 from tfattn.training.runs import RunFolder, differences, read_json, write_json
+
+GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -47,22 +50,28 @@ def train(arguments: argparse.Namespace) -> None:
     model = system.build(dataset, **options)
     folder = RunFolder(run, system.batches(model, dataset, arguments.seed))
     run.mkdir(parents=True, exist_ok=True)
-    print(
-        f"data: {dataset.name}, {len(dataset.x_train)} training images and "
-        f"{len(dataset.x_test)} test images ({dataset.source})\n"
-        f"device: {_device()}",
-        flush=True,
-    )
-    if not folder.is_finished:
-        check_memory(model, folder.batches.batch_size)
-        print("rehearsing what follows the training", flush=True)
-        check_disk(run, rehearse(system, model, dataset, config))
-    write_json(run / "config.json", config)
     try:
-        rows = system.fit(model, folder, arguments.epochs, callbacks)
-        finish(system, model, dataset, run, config, rows)
+        with locked(run):
+            # Another process may have begun, or gone on, in the meantime.
+            other_versions = check_run(run, config, arguments.resume)
+            if other_versions:
+                print(f"other versions, which may round otherwise: {other_versions}")
+            first_epoch = system.restored(model, folder, arguments.epochs)
+            print_start(dataset)
+            if first_epoch < arguments.epochs:
+                check_memory(model, folder.batches.batch_size)
+                check_disk(run, model)
+                print("trial run of what follows the training", flush=True)
+                rehearse(system, model, dataset, run, config)
+            write_json(run / "config.json", config)
+            rows = system.fit(model, folder, first_epoch, arguments.epochs, callbacks)
+            finish(system, model, dataset, run, config, rows)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("; the same command with --resume goes on") from None
+        if (run / "config.json").exists():
+            raise KeyboardInterrupt(
+                "; the same command with --resume goes on"
+            ) from None
+        raise
 
 
 def finish(
@@ -108,14 +117,17 @@ def _tensorboard(run):
     return keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)
 
 
-def check_run(run: Path, config: dict[str, Any], resume: bool) -> None:
+def check_run(run: Path, config: dict[str, Any], resume: bool) -> str:
     """Checks that a folder is free, or with `resume` that it is the one to go on with.
 
     Args:
         run: Path of the folder.
         config: Dictionary of what the run is asked to do.
         resume: Whether the folder is expected to hold a run with this `config`. There
-            may be more epochs now, and other versions, which are printed.
+            may be more epochs now, and other versions.
+
+    Returns:
+        Words for the versions that are not those of the run.
 
     Raises:
         ValueError: If it does not, or if it does without `resume`.
@@ -124,7 +136,7 @@ def check_run(run: Path, config: dict[str, Any], resume: bool) -> None:
     if not path.exists():
         if resume:
             raise ValueError(f"Expected a run to resume in {run}. Found none.")
-        return
+        return ""
     if not resume:
         raise ValueError(
             f"{run} already holds a run. Expected --resume to go on with it, or "
@@ -141,8 +153,7 @@ def check_run(run: Path, config: dict[str, Any], resume: bool) -> None:
             f"Expected the arguments that {run} was started with, or more epochs. "
             f"Different: {different}"
         )
-    if versions:
-        print(f"going on with other versions, which may round otherwise: {versions}")
+    return versions
 
 
 def _versions():
@@ -157,13 +168,35 @@ def _versions():
     }
 
 
+def print_start(dataset: Dataset) -> None:
+    """Prints what is trained on, and where."""
+    print(
+        f"data: {dataset.name}, {len(dataset.x_train)} training images and "
+        f"{len(dataset.x_test)} test images ({dataset.source})\n"
+        f"device: {_device()}",
+        flush=True,
+    )
+    if _num_gpus() and GROWTH not in os.environ:
+        print(
+            "TensorFlow reserves nearly all GPU memory. Set "
+            f"{GROWTH}=true to use only what is needed.",
+            flush=True,
+        )
+
+
 def _device():
     """The device in words."""
     backend = keras.backend.backend()
-    cores = f"{os.cpu_count()} CPU cores"
     if backend != "tensorflow":
         return f"chosen by {backend}"
+    cores, gpus = f"{os.cpu_count()} CPU cores", _num_gpus()
+    return f"{gpus} GPU and {cores}" if gpus else f"{cores}, no GPU found"
+
+
+def _num_gpus():
+    """The GPUs that TensorFlow sees, none on another backend."""
+    if keras.backend.backend() != "tensorflow":
+        return 0
     import tensorflow as tf
 
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    return f"{gpus} GPU and {cores}" if gpus else f"{cores}, no GPU found"
+    return len(tf.config.list_physical_devices("GPU"))

@@ -5,6 +5,7 @@ Heavy imports are inside the functions: MNIST and cached sets are read without t
 
 import base64
 import hashlib
+import importlib
 import io
 import os
 import queue
@@ -106,6 +107,10 @@ def build(name: str, cached: Path) -> dict[str, np.ndarray]:
 
 def _from_tensorflow_datasets(name: str) -> dict[str, np.ndarray]:
     import tensorflow_datasets as tfds
+
+    if not hasattr(tfds, "builder"):
+        # It could not be imported, logged why, and went on. This raises the error.
+        importlib.import_module("tensorflow_datasets.public_api")
 
     def read() -> list[dict[str, np.ndarray]]:
         return tfds.as_numpy(tfds.load(name, split=["train", "test"], batch_size=-1))

@@ -1,11 +1,28 @@
 """One process at a time in a folder, by a lock that ends with its process."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 # The locks of this process, which may train in a folder again after an interruption.
 _held: dict[Path, IO] = {}
+# Those that `unlock` leaves, because a `locked` around it ends them.
+_kept: set[Path] = set()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """`lock` on entry, and the end of it on exit, whatever calls `unlock` inside."""
+    path = folder.resolve() / ".lock"
+    lock(folder)
+    _kept.add(path)
+    try:
+        yield
+    finally:
+        _kept.discard(path)
+        unlock(folder)
 
 
 def lock(folder: Path) -> None:
@@ -35,7 +52,10 @@ def lock(folder: Path) -> None:
 
 def unlock(folder: Path) -> None:
     """Ends the lock of a folder, if this process has one."""
-    file = _held.pop(folder.resolve() / ".lock", None)
+    path = folder.resolve() / ".lock"
+    if path in _kept:
+        return
+    file = _held.pop(path, None)
     if file is not None:
         file.close()
         Path(file.name).unlink(missing_ok=True)

@@ -16,7 +16,10 @@ DTYPES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 MOST_BYTES_OF_ARGUMENTS = 2**20
 LARGEST_NUMBER = 2**31 - 1
 # What Python and HDF5 raise for content of another form.
-BROKEN = (AttributeError, IndexError, KeyError, OSError, TypeError)
+BROKEN = (
+    *(AttributeError, IndexError, KeyError, OSError, TypeError),
+    zipfile.BadZipFile,
+)
 
 
 def read_model(path: Path) -> keras.Model:
@@ -44,12 +47,24 @@ def read_model(path: Path) -> keras.Model:
     model_class = CLASSES[name]
     try:
         model = model_class.from_config(_plain(arguments, path))
+        check_archive(path)
         model.load_weights(path)
     except BROKEN as error:
         raise ValueError(
             f"{path} is damaged. Expected a {name}. Received: {error}"
         ) from error
     return model
+
+
+def check_archive(path: Path) -> None:
+    """BadZipFile if a `.keras` file does not hold what was written into it.
+
+    Keras reads only parts of it, and so does not see that others are damaged.
+    """
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"{damaged} has another checksum")
 
 
 def _description(path):
@@ -61,7 +76,7 @@ def _description(path):
                 raise ValueError(f"its arguments have {size} bytes")
             found = json.loads(file.read("config.json"))
         return str(found["class_name"]), dict(found["config"])
-    except (*BROKEN, ValueError, zipfile.BadZipFile, RecursionError) as error:
+    except (*BROKEN, ValueError, RecursionError) as error:
         raise ValueError(
             f"Expected in {path} a model that tfattn has saved. Received: {error}"
         ) from error

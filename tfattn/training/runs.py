@@ -1,12 +1,13 @@
 """Run folders: trainings that can be interrupted, and files written whole."""
 
+import contextlib
 import csv
 import hashlib
 import json
 import os
+import re
 import time
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,25 @@ import numpy as np
 
 from tfattn._checks import check_integer
 from tfattn.training.locks import lock, unlock
-from tfattn.training.model_files import BROKEN, read_model
+from tfattn.training.model_files import BROKEN, check_archive, read_model
 
 if TYPE_CHECKING:  # matplotlib is imported only where something is drawn
     from matplotlib.figure import Figure
+
+
+# What `write_whole` leaves behind of the files of a training if it is killed.
+HALF_WRITTEN = re.compile(
+    r"\.\d+\.(config\.json|trained_on\.json|history\.csv|(checkpoint|model)\.keras)"
+)
+
+
+# What the commands read in metrics.json.
+KINDS_OF_MEASURES = {
+    "system": str,
+    "data": str,
+    "seed": int,
+    "class_names": list | None,
+}
 
 
 class ShuffledBatches(keras.utils.PyDataset):
@@ -151,30 +167,25 @@ class RunFolder(keras.callbacks.Callback):
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         for state in (self._checkpoint, self._final_model):
-            if not state.exists():
-                continue
-            try:
-                model.load_weights(state)
-                # Killed between two files, a training has a row too many.
+            if state.exists():
+                with _damage_named(state):
+                    check_archive(state)
+                    model.load_weights(state)
                 num_epochs = int(model.optimizer.iterations) // len(self.batches)
-                self.rows = _read_rows(self._history)[:num_epochs]
-                if len(self.rows) < num_epochs:
-                    raise ValueError(f"{len(self.rows)} of {num_epochs} epochs")
-            except (*BROKEN, ValueError, zipfile.BadZipFile) as error:
-                raise ValueError(
-                    f"Expected in {state} and in {self._history} the training as it "
-                    f"was after an epoch. One of them is damaged: {error}. Where "
-                    "there is no copy of it, the training has to begin in a new folder"
-                ) from error
-            return num_epochs
+                with _damage_named(self._history):
+                    # Killed between two files, a training has a row too many.
+                    self.rows = _read_rows(self._history)[:num_epochs]
+                    if len(self.rows) < num_epochs:
+                        raise ValueError(f"{len(self.rows)} of {num_epochs} epochs")
+                return num_epochs
         return 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         lock(self.path)
         # Of a process that was killed while it wrote.
-        for name in (self._history.name, self._checkpoint.name, self._final_model.name):
-            for part in self.path.glob(f".*.{name}"):
+        for part in self.path.iterdir():
+            if HALF_WRITTEN.fullmatch(part.name):
                 part.unlink()
         write_json(self.path / "trained_on.json", self._trained_on)
 
@@ -215,6 +226,19 @@ class RunFolder(keras.callbacks.Callback):
         return self.path / "checkpoint.keras"
 
 
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """What goes wrong in reading a file of a training as one line of its name."""
+    try:
+        yield
+    except (*BROKEN, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"Expected in {path} a training of this model. It is damaged, or of "
+            f"another model: {reason}"
+        ) from error
+
+
 def _write_rows(path, rows):
     with path.open("w", newline="", encoding="utf-8") as file:
         # Other callbacks, or a validation every other epoch, give rows other names.
@@ -241,13 +265,14 @@ def load_run(run: Path) -> tuple[keras.Model, dict[str, Any]]:
                 f"Expected a finished run with {name} in {run}. Found none; "
                 "`tfattn train` makes one."
             )
-    result = read_json(run / "metrics.json")
-    missing = [name for name in ("system", "data", "seed") if name not in result]
-    if missing:
-        raise ValueError(
-            f"Expected the measures of `tfattn train` in {run / 'metrics.json'}. "
-            f"Missing: {', '.join(missing)}"
-        )
+    path = run / "metrics.json"
+    result = read_json(path)
+    for name, kind in KINDS_OF_MEASURES.items():
+        if not isinstance(result.get(name), kind):
+            raise ValueError(
+                f"Expected in {path} the measures of `tfattn train`, with {name}. "
+                f"Received: {name}={result.get(name)!r}"
+            )
     return read_model(run / "model.keras"), result
 
 
@@ -263,11 +288,14 @@ def differences(found: dict[str, Any], received: dict[str, Any]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """The content of a file that `write_json` wrote; ValueError if it is damaged."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}")
+    except ValueError as error:
         raise ValueError(
             f"Expected a JSON object in {path}. It is damaged: {error}"
         ) from error
+    return content
 
 
 def write_json(path: str | Path, content: Any) -> None:

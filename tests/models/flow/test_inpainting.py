@@ -252,7 +252,7 @@ def test_temperature_and_standardization_of_completions():
     arrays = (
         ((255 * images + 0.5) / 256 - 0.3) / 0.2,
         mask,
-        np.where(mask, 1, np.float32(0.5))[:, None] * noise,
+        np.where(mask, np.float32(1), np.float32(0.5))[:, None] * noise,
     )
     expected = inpaint(model.velocity, *map(ops.convert_to_tensor, arrays), 3, 1)
     expected = np.clip((256 * (0.3 + 0.2 * to_numpy(expected)) - 0.5) / 255, 0, 1)

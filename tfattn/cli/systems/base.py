@@ -61,16 +61,24 @@ class System(Options, Generic[ModelT]):
             return 1
         return max(1, round(EPOCH_SIZE / len(dataset.x_train)))
 
+    def restored(self, model: ModelT, folder: RunFolder, epochs: int) -> int:
+        """Compiles a model for so many epochs, and loads what its run folder holds.
+
+        Returns:
+            The number of epochs that are done.
+        """
+        self.recipe.compile(model, epochs * len(folder.batches))
+        return folder.restore(model)
+
     def fit(
         self,
         model: ModelT,
         folder: RunFolder,
+        first_epoch: int,
         epochs: int,
         callbacks: Sequence[Callback] = (),
     ) -> list[dict[str, Any]]:
-        """Trains from the last epoch in the run folder on: the rows of its history."""
-        self.recipe.compile(model, epochs * len(folder.batches))
-        first_epoch = folder.restore(model)
+        """Trains from an epoch of `restored` on: the rows of the history."""
         if folder.is_finished and first_epoch >= epochs:
             print("training had finished", flush=True)
             return folder.rows

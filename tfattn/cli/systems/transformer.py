@@ -249,7 +249,8 @@ def _test_pairs(dataset):
         dataset.x_test,
         dataset.y_test,
         number_words.HELD_OUT_PAIRS,
-        NUM_TEST_PAIRS,
+        # No more than there are.
+        min(NUM_TEST_PAIRS, len(dataset.x_test) ** 2),
         TEST_DRAW_SEED,
     )
 
