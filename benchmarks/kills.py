@@ -23,6 +23,11 @@ PROTOCOL = (
     "training with --resume) gives the result of no interruption, within 1e-4"
 )
 
+MACHINE = (
+    f"{platform.system()}, Python {platform.python_version()}, "
+    f"keras {version('keras')}, tensorflow {version('tensorflow')}"
+)
+
 
 class Counts:
     """A pytest plugin: how each test function ended, by the command it ran."""
@@ -40,6 +45,19 @@ class Counts:
         command = (parameters.rstrip("]") or "train").split("-")
         names = [name for name in command if name in ("train", *COMMANDS)]
         self.found[function, names[0]][report.outcome] += 1
+        self.write()  # an hour may be too long for whoever runs it
+
+    def write(self):
+        content = {
+            "protocol": PROTOCOL,
+            "machine": MACHINE,
+            "tests": [
+                {"test": test, "command": command, **outcomes}
+                for (test, command), outcomes in sorted(self.found.items())
+            ],
+        }
+        text = json.dumps(content, indent=1)
+        RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 COMMANDS = ("evaluate", "generate", "each", "complete")
@@ -50,16 +68,6 @@ def main():
     os.chdir(ROOT)
     options = ["-o", "addopts=-p no:nbmake -n auto --dist load", "-m", "kill", "-q"]
     status = pytest.main([*options, "tests/cli/test_kills.py"], plugins=[counts])
-    content = {
-        "protocol": PROTOCOL,
-        "machine": f"{platform.system()}, Python {platform.python_version()}, "
-        f"keras {version('keras')}, tensorflow {version('tensorflow')}",
-        "tests": [
-            {"test": test, "command": command, **outcomes}
-            for (test, command), outcomes in sorted(counts.found.items())
-        ],
-    }
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     raise SystemExit(status)
 
 

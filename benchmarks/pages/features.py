@@ -4,43 +4,42 @@ from collections import defaultdict
 
 from .blocks import results, table
 
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+# So many features refused in the same words are all that need a training.
+MANY = 5
+
 
 def block() -> list[str]:
-    """A row for each promise, a column for each model, and the words of refusals."""
+    """A row for each feature, a column for each model, and the words of refusals."""
     backends = results("features")["backends"]
     models = list(next(iter(backends.values()))["models"])
-    outcomes = defaultdict(dict)
+    outcomes, refusals = defaultdict(dict), defaultdict(list)
     for backend, found in backends.items():
         for model, of_model in found["models"].items():
             for feature, outcome in of_model.items():
-                outcomes[feature, model][backend] = outcome
-    features = list(dict.fromkeys(feature for feature, _ in outcomes))
+                outcomes[feature, model][BACKENDS[backend]] = outcome
+                if outcome not in ("yes", "–"):
+                    refusals[outcome, BACKENDS[backend], model].append(feature)
     rows = [
         [feature, *(_cell(outcomes[feature, model]) for model in models)]
-        for feature in features
+        for feature in dict.fromkeys(feature for feature, _ in outcomes)
     ]
-    refusals = defaultdict(lambda: defaultdict(list))
-    for (feature, model), of_backends in outcomes.items():
-        for backend, outcome in of_backends.items():
-            if outcome not in ("yes", "–"):
-                refusals[outcome][f"`{model}` on {backend}"].append(feature)
+    grouped = defaultdict(list)
+    for (words, backend, model), features in refusals.items():
+        what = "training" if len(features) >= MANY else ", ".join(features)
+        grouped[words, backend, what].append(f"`{model}`")
     return [
         *table(["", *(f"`{model}`" for model in models)], rows),
         "",
         *(
-            f"* {'; '.join(f'{who}: {_list(what)}' for who, what in found.items())}. "
-            f"{words}"
-            for words, found in refusals.items()
+            f"* {what} of {', '.join(models)} on {backend}: “{words}”"
+            for (words, backend, what), models in sorted(grouped.items())
         ),
     ]
 
 
-def _list(features):
-    return "all trainings" if len(features) > 4 else ", ".join(features)
-
-
 def _cell(of_backends):
-    """ "yes" if all backends do it, else those that do; "–" if it makes no sense."""
+    """Yes if all backends do it, else those that do; – if it does not apply."""
     can = [backend for backend, outcome in of_backends.items() if outcome == "yes"]
     cannot = [b for b, outcome in of_backends.items() if outcome not in ("yes", "–")]
     if not cannot:

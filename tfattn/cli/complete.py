@@ -27,7 +27,7 @@ def complete(arguments: argparse.Namespace) -> None:
     if not isinstance(model, CompletionVAE | AttentionFlow):
         raise ValueError(
             "Expected the run of a completion model or of a flow. "
-            f"Received: {arguments.run}, a {type(model).__name__}"
+            f"Received: {arguments.run} with {type(model).__name__}"
         )
     image, words = pictures.read_picture(arguments.image, model.image_shape)
     visible, words_on_mask = pictures.read_mask(

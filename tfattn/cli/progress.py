@@ -1,4 +1,4 @@
-"""The progress bar of a training."""
+"""Progress bars, of a training and of a measurement."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,19 @@ from typing import Any
 
 import keras
 from tqdm import tqdm
+
+
+def bar(total: int, words: str, unit: str, initial: int = 0) -> tqdm:
+    """A progress bar on the standard output."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=words,
+        unit=unit,
+        # A terminal's line is drawn over and over, a log grows each time.
+        mininterval=0.1 if sys.stdout.isatty() else 15,
+        file=sys.stdout,
+    )
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -20,15 +33,8 @@ class ProgressBar(keras.callbacks.Callback):
         self.describe = describe
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.bar = tqdm(
-            total=self.params["epochs"] * self.params["steps"],
-            initial=int(self.model.optimizer.iterations),
-            desc="training",
-            unit="step",
-            # A terminal's line is drawn over and over, a log grows each time.
-            mininterval=0.1 if sys.stdout.isatty() else 15,
-            file=sys.stdout,
-        )
+        total = self.params["epochs"] * self.params["steps"]
+        self.bar = bar(total, "training", "step", int(self.model.optimizer.iterations))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.bar.update()

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from tfattn import plots
 from tfattn.cli.options import VAEOptions
+from tfattn.cli.progress import bar
 from tfattn.cli.systems.base import (
     System,
     attention_of,
@@ -101,14 +101,14 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
             (x_test[np.sort(subset)], subset_num_samples, "a random subset"),
         ):
             print(f"L_{k} on {words}", flush=True)
-            progress = keras.utils.Progbar(len(images), verbose=1)
-            parts = []
+            progress, parts = bar(len(images), "measuring", "image"), []
             for start in range(0, len(images), 100):
                 part = images[start : start + 100]
                 parts.append(
                     model.log_likelihood_bound(part, num_samples=k, seed=start)
                 )
-                progress.add(len(part))
+                progress.update(len(part))
+            progress.close()
             bounds[f"negative_log_likelihood_{k}"] = metrics.mean_estimate(
                 -np.concatenate(parts)
             )
