@@ -1,6 +1,7 @@
 """What Keras promises of a model, tried with every kind of model on one backend.
 
     KERAS_BACKEND=jax python benchmarks/features.py
+    KERAS_BACKEND=jax python benchmarks/features.py AttentionFlow
 
 writes into benchmarks/results/features.json, for its backend, what came of each trial:
 "yes", or the words in which we refuse it. Any other error ends the program. The
@@ -203,21 +204,23 @@ def tried(feature, plain, conditional):
 
 
 def main():
-    found = {}
-    for model, names in MODELS.items():
-        found[model] = {}
-        for title, feature in FEATURES.items():
-            found[model][title] = tried(feature, *names)
-            print(model, title, found[model][title], flush=True)
     results = {"protocol": PROTOCOL, "backends": {}}
     if RESULTS.exists():
         results["backends"] = json.loads(RESULTS.read_text(encoding="utf-8"))[
             "backends"
         ]
-    results["backends"][BACKEND] = {"keras": keras.__version__, "models": found}
-    RESULTS.write_text(
-        json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    models = results["backends"].get(BACKEND, {}).get("models", {})
+    for model in sys.argv[1:] or MODELS:
+        models[model] = {}
+        for title, feature in FEATURES.items():
+            models[model][title] = tried(feature, *MODELS[model])
+            print(model, title, models[model][title], flush=True)
+        results["backends"][BACKEND] = {
+            "keras": keras.__version__,
+            "models": {name: models[name] for name in MODELS if name in models},
+        }
+        text = json.dumps(results, indent=1, ensure_ascii=False)
+        RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

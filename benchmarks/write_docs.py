@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from pages import (
     completion,
+    features,
     flow,
     gan,
     mutation,
@@ -42,6 +43,7 @@ PAGES = {
         "sizes": own_pictures.sizes_block,
         "folders": own_pictures.folders_block,
     },
+    "docs/python.md": {"features": features.block},
     "docs/results/completion.md": {"results": completion.block},
     "docs/results/flow.md": {"results": flow.block},
     "docs/results/gan.md": {"results": gan.block},

@@ -39,6 +39,7 @@ PAGES = [
     "README.md",
     *(str(p.relative_to(ROOT)) for p in (ROOT / "docs" / "results").glob("*.md")),
     "docs/own_pictures.md",
+    "docs/python.md",
 ]
 
 

@@ -24,16 +24,18 @@ def block() -> list[str]:
         [feature, *(_cell(outcomes[feature, model]) for model in models)]
         for feature in dict.fromkeys(feature for feature, _ in outcomes)
     ]
-    grouped = defaultdict(list)
+    models_of, backends_of = defaultdict(list), defaultdict(list)
     for (words, backend, model), features in refusals.items():
         what = "training" if len(features) >= MANY else ", ".join(features)
-        grouped[words, backend, what].append(f"`{model}`")
+        models_of[words, backend, what].append(f"`{model}`")
+    for (words, backend, what), of in models_of.items():
+        backends_of[words, what, ", ".join(of)].append(backend)
     return [
         *table(["", *(f"`{model}`" for model in models)], rows),
         "",
         *(
-            f"* {what} of {', '.join(models)} on {backend}: “{words}”"
-            for (words, backend, what), models in sorted(grouped.items())
+            f"* {what} of {of} on {', '.join(where)}: “{words}”"
+            for (words, what, of), where in sorted(backends_of.items())
         ),
     ]
 
