@@ -183,6 +183,15 @@ def test_images_come_one_by_one_or_as_an_array(made_run, tmp_path):
         generated(run, tmp_path / "each", "--each")
 
 
+def test_a_system_of_another_version_is_named(made_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(made_run[0], run)
+    write_json(run / "metrics.json", {"system": "dreams", "data": "digits", "seed": 0})
+    for command in ("evaluate", "generate"):
+        with pytest.raises(SystemExit, match=r"Expected .*system.*dreams"):
+            cli.main([command, str(run)])
+
+
 def test_a_folder_of_images_is_whole_or_not_there(made_run, tmp_path, monkeypatch):
     """Half of it would stand in the way of the same command."""
     write, calls = Image.Image.save, []

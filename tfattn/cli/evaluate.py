@@ -8,7 +8,7 @@ from tfattn import data
 from tfattn._checks import check_integer
 from tfattn.cli.output import check_writable
 from tfattn.cli.run_data import check_unchanged, load_data
-from tfattn.cli.systems import SYSTEMS
+from tfattn.cli.systems import system_of
 from tfattn.models import ImageClassifier
 from tfattn.training.runs import load_run, write_json
 
@@ -21,7 +21,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     check_integer("--subset-num-samples", arguments.subset_num_samples, 1)
     check_writable(arguments.run / "metrics.json")
     model, result = load_run(arguments.run)
-    system = SYSTEMS[result["system"]]
+    system = system_of(result)
     options = {k: v for k, v in vars(arguments).items() if k not in ("action", "run")}
     if arguments.features not in (None, "inception"):
         options["features"], _ = load_run(Path(arguments.features))

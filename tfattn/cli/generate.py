@@ -7,7 +7,7 @@ import numpy as np
 from tfattn import plots
 from tfattn._checks import check_integer
 from tfattn.cli.output import check_free, check_writable, new_folder, write_each
-from tfattn.cli.systems import SYSTEMS
+from tfattn.cli.systems import system_of
 from tfattn.data import pictures
 from tfattn.training.runs import load_run, write_figure, write_whole
 
@@ -25,7 +25,7 @@ def generate(arguments: argparse.Namespace) -> None:
     condition = arguments.condition
     if condition in (result.get("class_names") or ()):
         condition = str(result["class_names"].index(condition))
-    images = SYSTEMS[result["system"]].generate(
+    images = system_of(result).generate(
         model, arguments.num_images, arguments.seed, condition
     )
     if arguments.each:

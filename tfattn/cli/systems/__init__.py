@@ -1,5 +1,8 @@
 """The systems of the command `tfattn`, by their names."""
 
+from typing import Any
+
+from tfattn._checks import check_choice
 from tfattn.cli.systems.base import System
 from tfattn.cli.systems.classifier import ClassifierSystem
 from tfattn.cli.systems.completion import CompletionSystem
@@ -16,3 +19,9 @@ SYSTEMS: dict[str, System] = {
     "completion": CompletionSystem(),
     "classifier": ClassifierSystem(),
 }
+
+
+def system_of(result: dict[str, Any]) -> System:
+    """The system of a run, from its metrics; ValueError if none has its name."""
+    check_choice("system", result["system"], tuple(SYSTEMS))
+    return SYSTEMS[result["system"]]
