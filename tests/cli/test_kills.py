@@ -162,18 +162,22 @@ def check_it_can_be_repeated(command, whole):
 
 
 def interrupted(command, share, name, whole):
-    """Sends the signal at a share of the time that the command takes: what it said."""
-    seconds = whole[1][command.name][0]
+    """Sends a signal at a share of the time that the command takes: what it said."""
+    seconds = whole[1]
     while True:
         process = command.start()
-        # Python itself has to have started.
-        time.sleep(1 + share * (seconds - 1))
-        process.send_signal(getattr(signal, name))
+        started = time.monotonic()
+        try:
+            # Python itself has to have started.
+            process.wait(1 + share * (seconds[command.name][0] - 1))
+        except subprocess.TimeoutExpired:
+            process.send_signal(getattr(signal, name))
         _, err = process.communicate(timeout=300)
         if process.returncode != 0:
             return process.returncode, err
-        # It had ended, on a machine that is faster now.
-        share *= 0.9
+        # It had ended: the machine is faster now.
+        taken = 0.95 * (time.monotonic() - started)
+        seconds[command.name] = taken, seconds[command.name][1]
         shutil.rmtree(command.out, ignore_errors=True)
         if command.name == "train":
             shutil.rmtree(command.run)
