@@ -18,6 +18,7 @@ import numpy as np
 from tfattn.cli.systems.base import System, has_classes
 from tfattn.data import Dataset
 from tfattn.models.base import ImageModel
+from tfattn.training.model_files import read_model
 
 NUM_IMAGES = 16
 FOLDER = ".rehearsal"
@@ -28,14 +29,15 @@ NUMBERS_PER_WEIGHT = 4
 def rehearse(
     system: System, model: ImageModel, dataset: Dataset, run: Path, config: dict
 ) -> None:
-    """Saves, measures and draws a model before its training, and keeps nothing.
+    """Saves, reads, measures and draws a model before its training; keeps nothing.
 
-    What goes wrong at the end of a training goes wrong here, where nothing is lost.
+    What goes wrong at the end of a training goes wrong here, where nothing is lost. All
+    is done with the model that was read, so that the other one stays as it is, with its
+    compiled functions; so do the generators of random numbers.
 
     Args:
         system: The kind of model.
-        model: The model. Its weights stay as they are, and so do the generators of
-            random numbers.
+        model: The model.
         dataset: Of its images a few are used.
         run: Path of the run's folder.
         config: Dictionary of what the run is asked to do.
@@ -51,6 +53,7 @@ def rehearse(
             _same_random_numbers(),
         ):
             model.save(folder / "model.keras")
+            model = read_model(folder / "model.keras")
             result = {**config, **system.measure(model, few)}
             json.dumps(result)
             system.in_words(result)

@@ -23,12 +23,6 @@ from tfattn.models.training_data import DataModel
 IMAGES_AT_ONCE = 250
 
 
-def slices(n: int) -> list[slice]:
-    """Which of n images a network takes at once: so any number fits into memory."""
-    starts = range(0, n, IMAGES_AT_ONCE)
-    return [slice(start, min(start + IMAGES_AT_ONCE, n)) for start in starts]
-
-
 class ImageModel(DataModel, ExportableModel):
     """A model of images of one size, with classes or without.
 
@@ -60,6 +54,22 @@ class ImageModel(DataModel, ExportableModel):
         self.num_classes = num_classes
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def _in_batches(self, function, batch_size, *arrays) -> np.ndarray:
+        """What a function makes of arrays, of so many of their rows at once.
+
+        The device holds one batch, whatever their number.
+        """
+        check_integer("batch_size", batch_size, least=1)
+        parts = [
+            ops.convert_to_numpy(
+                function(
+                    *(ops.convert_to_tensor(a[i : i + batch_size]) for a in arrays)
+                )
+            )
+            for i in range(0, len(arrays[0]), batch_size)
+        ]
+        return np.concatenate(parts)
 
     @contextlib.contextmanager
     def _settings(self, policy: Any) -> Iterator[None]:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:  # matplotlib is imported only where something is drawn
 HALF_WRITTEN = re.compile(
     r"\.\d+\.(config\.json|trained_on\.json|history\.csv|(checkpoint|model)\.keras)"
 )
-
-
 # What the commands read in metrics.json.
 KINDS_OF_MEASURES = {
     "system": str,
@@ -163,6 +161,9 @@ class RunFolder(keras.callbacks.Callback):
 
         Returns:
             The number of finished epochs, which is the `initial_epoch` of `fit`.
+
+        Raises:
+            ValueError: If the state or the history is damaged or of another model.
         """
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)

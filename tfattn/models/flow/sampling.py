@@ -375,14 +375,6 @@ class FlowSampling(GenerativeModel):
         check_choice("solver", solver, tuple(SOLVERS))
         return self._flows[solver], check_integer("num_steps", num_steps, least=1)
 
-    def _in_batches(self, function, batch_size, *arrays):
-        check_integer("batch_size", batch_size, least=1)
-        parts = [
-            function(*(ops.convert_to_tensor(a[i : i + batch_size]) for a in arrays))
-            for i in range(0, len(arrays[0]), batch_size)
-        ]
-        return np.concatenate([ops.convert_to_numpy(part) for part in parts])
-
 
 def _is_interval(times):
     """Whether these are two times, the first before the last."""

@@ -20,7 +20,7 @@ from tfattn._typing import Tensor
 from tfattn.models.adversarial import AdversarialModel, loss_cotangent
 from tfattn.models.attention import attention_map, check_has_map, gammas
 from tfattn.models.averaging import averaged_copy, move_average
-from tfattn.models.base import slices
+from tfattn.models.base import IMAGES_AT_ONCE
 from tfattn.models.exporting import tensor_input
 from tfattn.models.gan.networks import (
     build_discriminator,
@@ -256,11 +256,9 @@ class SelfAttentionGAN(AdversarialModel):
         """The images of given latents (n, latent_dim), otherwise as `generate`."""
         inputs = self._generator_inputs(latents, condition)
         # Not by `predict`: for a few images, building a graph would take longest.
-        parts = [
-            ops.convert_to_numpy(self.generator_average([i[part] for i in inputs]))
-            for part in slices(len(latents))
-        ]
-        return np.concatenate(parts)
+        return self._in_batches(
+            lambda *part: self.generator_average([*part]), IMAGES_AT_ONCE, *inputs
+        )
 
     def attention_maps(
         self, latents: Tensor, condition: ArrayLike | None = None
