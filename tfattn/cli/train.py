@@ -61,7 +61,10 @@ def train(arguments: argparse.Namespace) -> None:
             if first_epoch < arguments.epochs:
                 check_memory(model, folder.batches.batch_size)
                 check_disk(run, model)
-                print("trial run of what follows the training", flush=True)
+                print(
+                    "trial run: saving, measuring and drawing the untrained model",
+                    flush=True,
+                )
                 rehearse(system, model, dataset, run, config)
             write_json(run / "config.json", config)
             rows = system.fit(model, folder, first_epoch, arguments.epochs, callbacks)
