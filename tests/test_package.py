@@ -131,7 +131,7 @@ def test_annotation_check_finds_functions():
         "tfattn.ops.attention",
         "tfattn.layers.self_attention_2d.SelfAttention2D.attention_map",
         "tfattn.models.vae.model.AttentionVAE.__init__",
-        "tfattn.models.vae.model.AttentionVAE.generate",
+        "tfattn.models.vae.drawing.VAEDrawing.generate",
         "tfattn.models.pretrained.load_pretrained",
         "tfattn.training.runs.RunFolder.restore",
         "tfattn._remarks.without_remarks",
