@@ -183,11 +183,8 @@ def interrupted(command, share, name, whole):
             shutil.rmtree(command.run)
 
 
-@pytest.mark.parametrize(
-    ("command", "moment"),
-    [(name, k) for name in COMMANDS for k in range(20 if name == "train" else 6)],
-    indirect=["command"],
-)
+@each_command
+@pytest.mark.parametrize("moment", range(20))
 def test_killed(command, moment, whole):
     """At random moments, half of them near the end, where files are written."""
     share = np.random.default_rng(moment).random()

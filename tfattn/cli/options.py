@@ -59,9 +59,17 @@ class VAEOptions(Options):
     name = "vae"
     # Faces have sides of 25 pixels, which are not divisible by 4.
     data = tuple(name for name in DATA_SETS if name != "faces")
+    takes_labels = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         self._add_attention(parser)
+        parser.add_argument(
+            "--condition",
+            choices=["none", "class"],
+            default="none",
+            help="what the images are generated from: nothing, or their class "
+            "(default: none)",
+        )
 
 
 class GANOptions(Options):

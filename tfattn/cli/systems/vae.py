@@ -14,6 +14,8 @@ from tfattn.cli.systems.base import (
     avatar_measurements,
     avatars_in_words,
     classes_in_turn,
+    labels_of,
+    num_classes_of,
 )
 from tfattn.cli.systems.likelihood import (
     is_binary,
@@ -25,7 +27,8 @@ from tfattn.cli.systems.likelihood import (
 )
 from tfattn.data import Dataset
 from tfattn.evaluation import metrics
-from tfattn.models import AttentionVAE, pretrained_results
+from tfattn.models import AttentionVAE, load_pretrained, pretrained_results
+from tfattn.models.pretrained import MODELS
 from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
@@ -38,19 +41,33 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
 
     recipe = RECIPES[AttentionVAE]
     pictures = (
-        ("samples.png", "100 new images, sampled from the model"),
+        (
+            "samples.png",
+            "new images, sampled from the model; with classes, a row for each, and in "
+            "a column the same noise",
+        ),
         ("attention.png", MAP_WORDS),
     )
 
-    def build(self, dataset: Dataset, *, seed: int, attention: str) -> AttentionVAE:
+    def build(
+        self, dataset: Dataset, *, seed: int, attention: str, condition: str
+    ) -> AttentionVAE:
         levels = 2 if is_binary(dataset) else 256
         print(f"pixels: {pixels_in_words(dataset, levels)}", flush=True)
         return AttentionVAE(
             dataset.x_train.shape[1:],
             attention=attention_of(attention),
+            num_classes=num_classes_of(dataset) if condition == "class" else None,
             levels=levels,
             seed=seed,
         )
+
+    def training_arrays(
+        self, dataset: Dataset, model: AttentionVAE
+    ) -> tuple[np.ndarray, ...]:
+        if model.num_classes is None:
+            return (dataset.x_train,)
+        return dataset.x_train, labels_of(dataset)[0]
 
     def describe(self, logs: dict[str, float]) -> str:
         return (
@@ -59,8 +76,8 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
         )
 
     def measure(self, model: AttentionVAE, dataset: Dataset) -> dict[str, Any]:
-        x_test = with_levels(dataset.x_test, model.levels)
-        bound = metrics.mean_estimate(-model.elbo(x_test))
+        x_test, classes = _test_set(model, dataset)
+        bound = metrics.mean_estimate(-model.elbo(x_test, classes))
         print_estimate("negative_elbo", bound)
         found = {
             "protocol": pixels_in_words(dataset, model.levels),
@@ -70,7 +87,7 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
             "nats_of_independent_pixels": nats_of_independent_pixels(
                 dataset, model.levels
             ),
-            "active_units": metrics.active_units(model.encode(x_test)[0]),
+            "active_units": metrics.active_units(model.encode(x_test, classes)[0]),
         }
         if model.levels > 2:
             found["bits_per_dimension"] = metrics.bits_per_dimension(
@@ -78,7 +95,7 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
             )
         if dataset.name == "avatars":
             found["avatars"] = avatar_measurements(self, model, dataset)
-        return found
+        return found | _of_classes(model, dataset, x_test, classes)
 
     def evaluate(
         self,
@@ -91,21 +108,24 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
         **options: Any,
     ) -> dict[str, Any]:
         """Importance-weighted bounds."""
-        x_test = with_levels(dataset.x_test, model.levels)
+        x_test, classes = _test_set(model, dataset)
         # A seeded subset: the first images of MNIST's test set are easier than the
         # rest.
         subset = np.random.default_rng(0).permutation(len(x_test))[:subset_size]
-        bounds = {"negative_elbo": metrics.mean_estimate(-model.elbo(x_test))}
-        for images, k, words in (
-            (x_test, num_samples, "all test images"),
-            (x_test[np.sort(subset)], subset_num_samples, "a random subset"),
+        bounds = {"negative_elbo": metrics.mean_estimate(-model.elbo(x_test, classes))}
+        for indices, k, words in (
+            (np.arange(len(x_test)), num_samples, "all test images"),
+            (np.sort(subset), subset_num_samples, "a random subset"),
         ):
             print(f"L_{k} on {words}", flush=True)
-            progress, parts = bar(len(images), "measuring", "image"), []
-            for start in range(0, len(images), 100):
-                part = images[start : start + 100]
+            progress, parts = bar(len(indices), "measuring", "image"), []
+            for start in range(0, len(indices), 100):
+                part = indices[start : start + 100]
+                condition = None if classes is None else classes[part]
                 parts.append(
-                    model.log_likelihood_bound(part, num_samples=k, seed=start)
+                    model.log_likelihood_bound(
+                        x_test[part], condition, num_samples=k, seed=start
+                    )
                 )
                 progress.update(len(part))
             progress.close()
@@ -134,7 +154,16 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
         )
         if "avatars" in result:
             words += avatars_in_words(result["avatars"])
-        if result["data"] == "mnist":
+        if "negative_elbo_of_other_classes" in result:
+            more = result["negative_elbo_of_other_classes"]["value"]
+            words += f" Told a wrong class, the model needs {more:.1f} nats."
+        if "recognized" in result:
+            words += (
+                f" The classifier recognizes {result['recognized']['value']:.1%} of "
+                f"{result['recognized']['num_images']} generated images as the class "
+                "that they were generated for."
+            )
+        if result["data"] == "mnist" and result["condition"] == "none":
             shipped = pretrained_results("vae_mnist")
             words += (
                 f" The VAE in this package, trained for {shipped['epochs']} epochs, "
@@ -143,17 +172,27 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
         return words
 
     def draw(self, model: AttentionVAE, dataset: Dataset, run: Path) -> None:
-        rows = self.generate(model, 100, SAMPLE_SEED).reshape(
-            10, 10, *model.image_shape
-        )
-        figure = plots.image_grid(rows, title="sampled from the model")
+        title = "sampled from the model"
+        if model.num_classes is None:
+            rows = self.generate(model, 100, SAMPLE_SEED)
+            rows = rows.reshape(10, 10, *model.image_shape)
+        else:
+            title += ", a row for each class, a column for each noise"
+            rows = np.stack(
+                [
+                    model.generate(10, np.full(10, label), seed=SAMPLE_SEED)
+                    for label in range(model.num_classes)
+                ]
+            )
+        figure = plots.image_grid(rows, title=title)
         write_figure(run / "samples.png", figure)
         if model.attention != "self":
             return
-        images = with_levels(dataset.x_test, model.levels)[:6]
+        x_test, classes = _test_set(model, dataset)
+        images, classes = x_test[:6], None if classes is None else classes[:6]
         figure = plots.attention_figure(
-            model.reconstruct(images),
-            model.attention_maps(images),
+            model.reconstruct(images, classes),
+            model.attention_maps(images, classes),
             title=MAP_WORDS,
         )
         write_figure(run / "attention.png", figure)
@@ -163,3 +202,27 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
     ) -> np.ndarray:
         classes = classes_in_turn(model.num_classes, n, condition)
         return model.generate(n, classes, seed=seed)
+
+
+def _test_set(model, dataset):
+    """Test images of the model's levels and, for a model with classes, theirs."""
+    x_test = with_levels(dataset.x_test, model.levels)
+    return x_test, None if model.num_classes is None else labels_of(dataset)[1]
+
+
+def _of_classes(model, dataset, x_test, classes):
+    """How much a model of classes makes of them: {} for one without."""
+    if classes is None:
+        return {}
+    others = (classes + 1) % model.num_classes
+    bound = metrics.mean_estimate(-model.elbo(x_test, others))
+    print_estimate("negative_elbo_of_other_classes", bound)
+    found = {"negative_elbo_of_other_classes": bound._asdict()}
+    if f"classifier_{dataset.name}" in MODELS:
+        asked = classes_in_turn(model.num_classes, len(x_test), None)
+        images = model.generate(len(x_test), asked, seed=SAMPLE_SEED)
+        judge = load_pretrained(f"classifier_{dataset.name}")
+        recognized = metrics.mean_estimate(judge.classify(images) == asked)
+        print(f"generated images recognized: {recognized.value:.2%}", flush=True)
+        found["recognized"] = recognized._asdict()
+    return found
