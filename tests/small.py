@@ -7,6 +7,7 @@ from tfattn.models import (
     AttentionFlow,
     AttentionVAE,
     CompletionVAE,
+    ImageCaptioner,
     ImageClassifier,
     ImageTransformer,
     SelfAttentionGAN,
@@ -33,6 +34,9 @@ MAKERS = {
     ),
     "flow_by_text": lambda: AttentionFlow(
         SHAPE, vocabulary=WORDS, max_words=2, width=8
+    ),
+    "captioner_by_text": lambda: ImageCaptioner(
+        WORDS, 2, SHAPE, num_layers=1, num_heads=2, width=8
     ),
     "classifier": lambda: ImageClassifier(SHAPE, 3, width=4, num_features=8),
 }

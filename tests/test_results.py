@@ -189,7 +189,7 @@ def test_shipped_transformer_writes_the_digits_of_held_out_texts():
 def test_written_digits_are_judged(monkeypatch):
     """Real pairs of digits are recognized, those of an untrained model are not."""
     dataset = real("mnist")
-    monkeypatch.setattr(transformer, "NUM_TEST_PAIRS", 100)
+    monkeypatch.setattr(number_words, "NUM_TEST_PAIRS", 100)
     system = transformer.TransformerSystem()
     model = system.build(dataset, seed=0, condition="text", mixed_precision=False)
     found = system.evaluate(model, dataset)

@@ -36,5 +36,6 @@ EPOCHS = {
     "flow": 25,
     "transformer": 18,
     "completion": 40,
+    "captioner": 15,
     "classifier": 16,
 }

@@ -26,7 +26,7 @@ from tfattn.cli.parser import build_parser
 from tfattn.cli.summary import full_training
 from tfattn.cli.systems import SYSTEMS, completion, gan, likelihood, transformer
 from tfattn.cli.train import check_run
-from tfattn.data import avatars, masks, pictures
+from tfattn.data import avatars, masks, number_words, pictures
 from tfattn.models import load_pretrained
 from tfattn.training import runs
 
@@ -303,7 +303,7 @@ def test_mixed_precision_is_the_models_alone():
 )
 def test_transformer(condition, tmp_path, monkeypatch):
     monkeypatch.setattr(transformer, "NUM_TRAINING_PAIRS", 128)
-    monkeypatch.setattr(transformer, "NUM_TEST_PAIRS", 20)
+    monkeypatch.setattr(number_words, "NUM_TEST_PAIRS", 20)
     small = functools.partial(transformer.ImageTransformer, num_layers=1)
     monkeypatch.setattr(transformer, "ImageTransformer", small)
     monkeypatch.setattr(data, "load", few_digits)
@@ -637,7 +637,7 @@ print(sorted({"keras", "numpy", "tensorflow", "matplotlib"} & set(sys.modules)))
 
 
 def test_help_waits_for_no_backend():
-    commands = ["", "train", "evaluate", "generate", "complete"]
+    commands = ["", "train", "evaluate", "generate", "complete", "describe"]
     commands += [f"train {name}" for name in SYSTEMS]
     result = subprocess.run(
         [sys.executable, "-c", HELP, *commands], capture_output=True, text=True

@@ -21,6 +21,7 @@ FUNCTIONS = {
     "flow_by_class": ["generate", "velocity"],
     "flow_completing_by_class": ["complete", "generate", "velocity"],
     "flow_by_text": ["generate", "velocity"],
+    "captioner_by_text": ["next_word"],
     "classifier": [],
 }
 CASES = [
@@ -34,6 +35,7 @@ CASES = [
     pytest.param("flow_by_class", "velocity", marks=pytest.mark.ci),
     pytest.param("flow_by_text", "velocity", marks=pytest.mark.ci),
     pytest.param("flow_completing_by_class", "complete", marks=pytest.mark.ci),
+    pytest.param("captioner_by_text", "next_word", marks=pytest.mark.backend),
     ("classifier", "call"),
 ]
 N = 5  # not the number that a tool would put in place of any
@@ -59,6 +61,9 @@ def case(name, function):
         )
         inputs["condition"] = encoded
         return model, inputs, keras.ops.convert_to_numpy(velocity)
+    if function == "next_word":
+        inputs = {"images": images, "words": encoded}
+        return model, inputs, keras.ops.convert_to_numpy(model._logits(images, encoded))
     if function == "next_token":
         tokens = model.tokens.from_levels(images.astype("int32"))
         inputs = {"tokens": keras.ops.convert_to_numpy(tokens), "condition": encoded}
@@ -190,7 +195,7 @@ def test_functions_are_listed_and_others_refused(name, tmp_path):
     assert str(functions) in str(error.value)
     for function in FUNCTIONS[name]:
         assert f"{function}: " in type(model).__doc__
-    if FUNCTIONS[name]:
+    if model.NOT_IN_ONNX:
         with pytest.raises(ValueError, match="ONNX has no random") as error:
             model.export(tmp_path / "exported.onnx", "onnx")
         left = [function for function in functions if function not in model.NOT_IN_ONNX]

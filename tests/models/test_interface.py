@@ -42,6 +42,11 @@ METHODS = {
         "encode_visible": OF_PARTS,
         "complete_from": ("z", *OF_PARTS),
     },
+    models.ImageCaptioner: {
+        "describe": ("images",),
+        "log_likelihood": ("images", "texts"),
+        "attention_maps": ("images", "texts"),
+    },
     models.AttentionFlow: {
         "generate": ("n", "condition"),
         "generate_from": ("noise", "condition"),
@@ -70,7 +75,9 @@ def test_the_same_defaults(model):
     """What several methods take has one name and, but for sizes, one default."""
     for name in METHODS[model]:
         parameters = inspect.signature(getattr(model, name)).parameters
-        for argument, default in (("temperature", 1.0), ("condition", None)):
+        # A description is the likeliest text, unless asked otherwise.
+        temperature = 0.0 if name == "describe" else 1.0
+        for argument, default in (("temperature", temperature), ("condition", None)):
             if argument in parameters:
                 assert parameters[argument].default == default, name
         assert not {"labels", "n_samples", "num_images"} & set(parameters), name

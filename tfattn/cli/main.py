@@ -1,4 +1,4 @@
-"""The command `tfattn`: train and measure models, generate and complete images."""
+"""The command `tfattn`: trains and measures models, and uses them on images."""
 
 import argparse
 import importlib

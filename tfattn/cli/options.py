@@ -147,6 +147,16 @@ class CompletionOptions(Options):
         self._add_mixed_precision(parser)
 
 
+class CaptionerOptions(Options):
+    """A model that describes images in words."""
+
+    name = "captioner"
+    data = ("mnist", "digits", "avatars")
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        self._add_mixed_precision(parser)
+
+
 class ClassifierOptions(Options):
     """A classifier, whose features compare generated with real images."""
 
@@ -170,6 +180,7 @@ OPTIONS: dict[str, Options] = {
         FlowOptions(),
         TransformerOptions(),
         CompletionOptions(),
+        CaptionerOptions(),
         ClassifierOptions(),
     )
 }

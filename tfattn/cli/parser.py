@@ -8,7 +8,8 @@ from tfattn._choices import MASKS
 from tfattn.cli.options import IMAGE_SIZE, OPTIONS
 
 DESCRIPTION = (
-    "Train and measure attention models of images; generate and complete images."
+    "Train and measure attention models of images; generate, complete and describe "
+    "images."
 )
 
 RUN = "the folder of a finished run"
@@ -167,6 +168,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--out", type=Path, help="the folder to make (default: IMAGE_completed)"
+    )
+
+    command = commands.add_parser("describe", help="describe a picture in words")
+    command.add_argument(
+        "image",
+        type=Path,
+        help="the picture; for the model in the package, two white digits side by side "
+        "on black",
+    )
+    command.add_argument(
+        "--run", type=Path, help=f"{RUN} (default: the model in the package)"
+    )
+    command.add_argument(
+        "--num-texts",
+        type=int,
+        default=1,
+        help="how many texts, the likeliest first (default: %(default)s)",
     )
     return parser
 

@@ -25,6 +25,12 @@ HELD_OUT_PAIRS = np.array([(a, (a + step) % 10) for a in range(10) for step in (
 TRAINING_PAIRS = np.array(
     [(a, b) for a in range(10) for b in range(10) if (b - a) % 10 not in (3, 7)]
 )
+NUM_TEST_PAIRS = 2_000
+TEST_SEED = 0
+WORDS_ON_TEST_PAIRS = (
+    "two digits, training and test from different images of digits and other pairs "
+    f"({len(HELD_OUT_PAIRS)} of 100 held out)"
+)
 
 
 def names_of(pairs: Iterable[Iterable[int]]) -> np.ndarray:
@@ -83,3 +89,17 @@ def draw_pairs(
             images[places] = x[rng.choice(np.flatnonzero(y == digit), len(places))]
         sides.append(images)
     return np.concatenate(sides, axis=2), chosen
+
+
+def test_pairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images of held-out pairs to measure with, and their pairs.
+
+    Args:
+        x: Test images of digits (m, h, w, c).
+        y: Which digits they show (m,), all ten.
+
+    Returns:
+        As `draw_pairs`: 2000 images, or fewer where no more can be made.
+    """
+    n = min(NUM_TEST_PAIRS, len(x) ** 2)
+    return draw_pairs(x, y, HELD_OUT_PAIRS, n, TEST_SEED)

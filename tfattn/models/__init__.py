@@ -1,6 +1,7 @@
 """Whole systems: models that are trained by `fit`."""
 
 from tfattn.models.adversarial import TwoTimeScaleOptimizer
+from tfattn.models.captioner.model import ImageCaptioner
 from tfattn.models.classifier import ImageClassifier
 from tfattn.models.completion.model import CompletionVAE
 from tfattn.models.flow.model import AttentionFlow
@@ -16,6 +17,7 @@ __all__ = [
     "AttentionFlow",
     "AttentionVAE",
     "CompletionVAE",
+    "ImageCaptioner",
     "ImageClassifier",
     "ImageTransformer",
     "Reflow",

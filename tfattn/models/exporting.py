@@ -68,7 +68,7 @@ class ExportableModel(keras.Model):
         The exported function takes its inputs as float32, any number n of images at
         once: those of `call`, or those that the class lists under "Exported functions".
         A condition is int32: classes (n,), or words as numbers (n, max_words), see
-        `TextEncoder.tokenize`.
+        `WordTokenizer.tokenize`.
 
         Args:
             filepath: Folder or file to write, for ONNX `.onnx`, for LiteRT `.tflite`.

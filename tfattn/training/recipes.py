@@ -11,6 +11,7 @@ from tfattn.models import (
     AttentionFlow,
     AttentionVAE,
     CompletionVAE,
+    ImageCaptioner,
     ImageClassifier,
     ImageTransformer,
     SelfAttentionGAN,
@@ -107,6 +108,12 @@ def _completion_optimizer(model, num_steps):
     return TwoTimeScaleOptimizer(optimizer, discriminator)
 
 
+def _captioner_optimizer(model, num_steps):
+    return keras.optimizers.AdamW(
+        warmup_cosine(2e-3, num_steps), weight_decay=0.01, beta_2=0.98, clipnorm=1.0
+    )
+
+
 def _flow_optimizer(model, num_steps):
     return keras.optimizers.AdamW(
         warmup_cosine(2e-3, num_steps), weight_decay=0.01, beta_2=0.99, clipnorm=1.0
@@ -131,6 +138,7 @@ RECIPES = {
     SelfAttentionGAN: Recipe(64, EPOCHS["gan"], _gan_optimizer),
     ImageTransformer: Recipe(64, EPOCHS["transformer"], _transformer_optimizer),
     CompletionVAE: Recipe(32, EPOCHS["completion"], _completion_optimizer),
+    ImageCaptioner: Recipe(128, EPOCHS["captioner"], _captioner_optimizer),
     AttentionFlow: Recipe(128, EPOCHS["flow"], _flow_optimizer),
     ImageClassifier: Recipe(
         128,

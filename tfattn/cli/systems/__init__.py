@@ -4,6 +4,7 @@ from typing import Any
 
 from tfattn._checks import check_choice
 from tfattn.cli.systems.base import System
+from tfattn.cli.systems.captioner import CaptionerSystem
 from tfattn.cli.systems.classifier import ClassifierSystem
 from tfattn.cli.systems.completion import CompletionSystem
 from tfattn.cli.systems.flow import FlowSystem
@@ -17,6 +18,7 @@ SYSTEMS: dict[str, System] = {
     "flow": FlowSystem(),
     "transformer": TransformerSystem(),
     "completion": CompletionSystem(),
+    "captioner": CaptionerSystem(),
     "classifier": ClassifierSystem(),
 }
 

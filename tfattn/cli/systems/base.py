@@ -235,6 +235,12 @@ def classes_in_turn(
     return np.full(n, int(condition))
 
 
+def vocabulary_of(texts: np.ndarray) -> tuple[list[str], int]:
+    """The words of texts, sorted, and how many the longest text has."""
+    words = [text.replace(",", "").split() for text in texts]
+    return sorted({word for text in words for word in text}), max(map(len, words))
+
+
 def attention_of(attention: str) -> Any:
     """The `attention` of a model."""
     return None if attention == "none" else attention

@@ -13,6 +13,7 @@ from tfattn.cli.systems.base import (
     dtype_of,
     has_classes,
     num_classes_of,
+    vocabulary_of,
 )
 from tfattn.cli.systems.sampled import SAMPLE_SEED, SampledSystem
 from tfattn.data import Dataset, avatars, masks
@@ -59,12 +60,8 @@ class FlowSystem(FlowOptions, SampledSystem[AttentionFlow]):
                     "Expected --data avatars for --condition text: no other data has "
                     f"sentences. Received: {dataset.name}"
                 )
-            texts = avatars.sentences(dataset.y_train)
-            words = [text.replace(",", "").split() for text in texts]
-            of_condition = {
-                "vocabulary": sorted({word for text in words for word in text}),
-                "max_words": max(map(len, words)),
-            }
+            vocabulary, max_words = vocabulary_of(avatars.sentences(dataset.y_train))
+            of_condition = {"vocabulary": vocabulary, "max_words": max_words}
         elif has_classes(dataset):
             of_condition = {"num_classes": num_classes_of(dataset)}
         return AttentionFlow(

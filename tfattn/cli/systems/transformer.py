@@ -16,7 +16,6 @@ from tfattn.cli.systems.base import (
     num_classes_of,
 )
 from tfattn.cli.systems.likelihood import (
-    TEST_DRAW_SEED,
     is_binary,
     nats_in_words,
     nats_of_independent_pixels,
@@ -31,7 +30,6 @@ from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
 NUM_TRAINING_PAIRS = 30_000
-NUM_TEST_PAIRS = 2_000
 # The first was trained on black and white images, the second on gray ones.
 JUDGES = ("classifier_binarized_mnist", "classifier_mnist")
 SAMPLE_SEED = 0
@@ -132,7 +130,7 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         found = self.measure(model, dataset)
         if model.condition != "text" or dataset.name != "mnist":
             return found
-        images, pairs = _test_pairs(dataset)
+        images, pairs = number_words.test_pairs(dataset.x_test, labels_of(dataset)[1])
         real = with_levels(images, model.levels)
         drawn = model.generate(
             len(pairs), number_words.names_of(pairs), seed=SAMPLE_SEED
@@ -239,28 +237,13 @@ def _test_set(model, dataset):
     if model.condition == "class":
         condition = dataset.y_test
     elif model.condition == "text":
-        images, pairs = _test_pairs(dataset)
+        images, pairs = number_words.test_pairs(dataset.x_test, labels_of(dataset)[1])
         condition = number_words.names_of(pairs)
     return with_levels(images, model.levels), condition
-
-
-def _test_pairs(dataset):
-    return number_words.draw_pairs(
-        dataset.x_test,
-        dataset.y_test,
-        number_words.HELD_OUT_PAIRS,
-        # No more than there are.
-        min(NUM_TEST_PAIRS, len(dataset.x_test) ** 2),
-        TEST_DRAW_SEED,
-    )
 
 
 def _protocol(model, dataset):
     words = f"exact; {pixels_in_words(dataset, model.levels)}"
     if model.condition == "text":
-        words += (
-            "; images of two digits, training and test from different images "
-            f"of digits and other pairs ({len(number_words.HELD_OUT_PAIRS)} of 100 "
-            "held out)"
-        )
+        words += f"; images of {number_words.WORDS_ON_TEST_PAIRS}"
     return words

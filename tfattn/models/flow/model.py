@@ -274,10 +274,12 @@ class AttentionFlow(FlowInpainting, FlowLikelihood, FlowMaps):
         """Classes (n,), or words (n, max_words) as numbers; `None` without either."""
         if self.vocabulary is None:
             return super()._checked_condition(condition, n)
-        return self._text_encoder.checked_words(condition, n)
+        return self._text_encoder.tokenizer.checked(condition, n)
 
     def _converted_in_graph(self, y):
-        return y if self.vocabulary is None else self._text_encoder.words_in_graph(y)
+        return (
+            y if self.vocabulary is None else self._text_encoder.tokenizer.in_graph(y)
+        )
 
     def _encoded(self, condition):
         """Classes one-hot (n, num_classes), or words (n, max_words)."""

@@ -224,11 +224,11 @@ class ImageTransformer(TransformerDrawing):
         text_encoder = self.network.text_encoder
         if text_encoder is None:
             return super()._checked_condition(condition, n)
-        return text_encoder.checked_words(condition, n)
+        return text_encoder.tokenizer.checked(condition, n)
 
     def _converted_in_graph(self, y):
         text_encoder = self.network.text_encoder
-        return y if text_encoder is None else text_encoder.words_in_graph(y)
+        return y if text_encoder is None else text_encoder.tokenizer.in_graph(y)
 
     def _encoded(self, condition):
         """Classes and words stay numbers: the network has a vector for each."""

@@ -1,0 +1,322 @@
+"""The captioner against sums over all texts, and searches written as loops."""
+
+import itertools
+
+import checks
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tfattn.models import ImageCaptioner
+
+WORDS = ("red", "green", "blue")
+SHAPE = (4, 6, 2)
+# All of 1 to 3 words: 3 + 9 + 27.
+TEXTS = [
+    " ".join(text)
+    for length in (1, 2, 3)
+    for text in itertools.product(WORDS, repeat=length)
+]
+
+
+def model(spread=0.7, **arguments):
+    """A small model whose weights are far from their start, and whose images count."""
+    made = ImageCaptioner(
+        WORDS,
+        **{
+            "max_words": 3,
+            "image_shape": SHAPE,
+            "patch_size": (2, 1),
+            "num_heads": 2,
+            "width": 8,
+            **arguments,
+        },
+    )
+    rng = np.random.default_rng(1)
+    for variable in made.trainable_variables:
+        variable.assign(rng.normal(0, spread, variable.shape))
+    made.decoder.head.bias.assign(np.zeros(5))
+    for layer in made.decoder.decoder_layers:
+        for kernel, factor in (
+            (layer.cross_attention.output_dense.kernel, 3),
+            (layer.contract.kernel, 1 / 3),
+        ):
+            kernel.assign(factor * ops.convert_to_numpy(kernel))
+    return made
+
+
+def images(n=2, seed=0):
+    """Each with its own share of bright pixels."""
+    rng = np.random.default_rng(seed)
+    bright = rng.random((n, *SHAPE)) < rng.random((n, 1, 1, 2))
+    return bright.astype("float32")
+
+
+def of_all_texts(made, x):
+    """log p of all texts of each image: (n, texts)."""
+    found = [made.log_likelihood(x, [text] * len(x)) for text in TEXTS]
+    return np.stack(found, axis=1).astype("float64")
+
+
+# --- the density --------------------------------------------------------------
+
+
+def test_all_texts_together_have_probability_1():
+    found = of_all_texts(model(), images(4))
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-5)
+    assert np.exp(found).max() < 0.9 and np.ptp(found, axis=0).max() > 1
+
+
+def test_log_likelihood_is_the_sum_over_the_words():
+    """Each word, and the end, from the words before it: by a loop."""
+    made, x = model(), images(1)
+    for text in ("blue", "red red", "green blue red"):
+        numbers, total = [2 + WORDS.index(word) for word in text.split()], 0.0
+        for step in range(min(len(numbers) + 1, 3)):
+            # What comes later is not known yet: any word may stand there.
+            known = [*numbers[:step], *[3] * (3 - step)]
+            logits = made.decoder(np.array([known], "int32"), made.encoder(x))
+            logits = checks.numpy_of(logits)[0, step]
+            possible = np.exp(logits[[0, 2, 3, 4]]) * [step > 0, 1, 1, 1]
+            value = numbers[step] if step < len(numbers) else 0
+            total += logits[value] - np.log(possible.sum())
+        assert made.log_likelihood(x, [text])[0] == pytest.approx(total, abs=1e-4)
+
+
+def test_the_loss_is_the_mean_of_the_negative_log_likelihood():
+    made, x = model(), images(3)
+    texts = ["red", "Blue, green!", "blue blue red"]
+    made.compile("sgd")
+    nats = -made.log_likelihood(x, texts)
+    loss = made.evaluate(x, texts, batch_size=3, verbose=0)
+    assert loss == pytest.approx(nats.mean(), rel=1e-5)
+    weights = np.array([0.5, 0.0, 2.0])
+    loss = made.evaluate(x, texts, sample_weight=weights, verbose=0)
+    assert loss == pytest.approx((weights * nats).mean(), rel=1e-5)
+
+
+def test_batches_do_not_matter():
+    made, x = model(), images(5)
+    texts = ["red", "blue", "red blue", "green", "red red red"]
+    whole = made.log_likelihood(x, texts)
+    parts = made.log_likelihood(x, texts, batch_size=2)
+    np.testing.assert_allclose(whole, parts, atol=1e-5)
+    alone = [made.log_likelihood(x[i : i + 1], [texts[i]])[0] for i in range(5)]
+    np.testing.assert_allclose(whole, alone, atol=1e-5)
+
+
+# --- the search ---------------------------------------------------------------
+
+
+def beam_search(made, x, beam_width):
+    """Of one image, with lists of beginnings: texts, the likeliest first."""
+    beams, context = [((), 0.0, False)], made.encoder(x)
+    for step in range(3):
+        candidates = []
+        for words, score, ended in beams:
+            if ended:
+                candidates.append((words, score, True))
+                continue
+            padded = np.array([[*words, *[0] * (3 - len(words))]], "int32")
+            logits = checks.numpy_of(made.decoder(padded, context))[0, step]
+            log_p = logits - np.log(np.exp(logits).sum())
+            for value in (0, 2, 3, 4) if words else (2, 3, 4):
+                more = () if value == 0 else (value,)
+                candidates.append((words + more, score + log_p[value], value == 0))
+        beams = sorted(candidates, key=lambda found: -found[1])[:beam_width]
+    return [" ".join(WORDS[k - 2] for k in words) for words, _, _ in beams]
+
+
+@pytest.mark.parametrize("beam_width", [1, 2, 5])
+def test_beam_search(beam_width):
+    made, x = model(), images(4)
+    found = made.describe(x, beam_width=beam_width, num_samples=beam_width)
+    expected = [beam_search(made, image[None], beam_width) for image in x]
+    assert found.tolist() == expected
+    assert beam_width == 1 or len({tuple(texts) for texts in expected}) > 1
+    best = made.describe(x, beam_width=beam_width, batch_size=3)
+    assert best.tolist() == [[texts[0]] for texts in expected]
+
+
+def test_a_beam_of_all_texts_finds_the_likeliest_in_order():
+    made, x = model(), images(2)
+    found = made.describe(x, beam_width=len(TEXTS), num_samples=len(TEXTS))
+    order = np.argsort(-of_all_texts(made, x), axis=1)
+    assert found.tolist() == np.array(TEXTS)[order].tolist()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_texts_are_drawn_with_their_probability(temperature):
+    """Word by word: with another temperature the words' probabilities change."""
+    made, x = model(max_words=2, spread=0.3), images(1)
+    found = made.describe(x, temperature=temperature, num_samples=20_000, seed=3)[0]
+    context, expected = made.encoder(x), {}
+
+    def powers(words, step):
+        padded = np.array([[*words, *[0] * (2 - len(words))]], "int32")
+        logits = checks.numpy_of(made.decoder(padded, context))[0, step]
+        power = np.exp(logits / temperature)
+        return power / power.sum()
+
+    first = powers((), 0)
+    for a in (2, 3, 4):
+        second = powers((a,), 1)
+        expected[WORDS[a - 2]] = first[a] * second[0]
+        for b in (2, 3, 4):
+            expected[f"{WORDS[a - 2]} {WORDS[b - 2]}"] = first[a] * second[b]
+    assert sum(expected.values()) == pytest.approx(1)
+    assert {*found} == {*expected}
+    for text, p in expected.items():
+        deviation = np.sqrt(p * (1 - p) / len(found))
+        assert abs(np.mean(found == text) - p) < 5 * deviation
+
+
+def test_the_seed_fixes_what_is_drawn():
+    made, x = model(), images(5)
+    found = made.describe(x, temperature=1.0, num_samples=4, seed=1)
+    again = made.describe(x, temperature=1.0, num_samples=4, seed=1, batch_size=2)
+    other = made.describe(x, temperature=1.0, num_samples=4, seed=2)
+    assert found.tolist() == again.tolist() != other.tolist()
+    assert found.shape == (5, 4)
+
+
+# --- the maps -----------------------------------------------------------------
+
+
+def test_maps_show_what_each_word_reads():
+    made, x = model(num_layers=3), images(2)
+    maps = made.attention_maps(x, ["red blue", "green"])
+    # Patches of 2×1 in images of 4×6.
+    assert maps.shape == (2, 3, 2, 3, 2, 6)
+    np.testing.assert_allclose(maps.sum(axis=(-2, -1)), 1, atol=1e-5)
+    # What a word reads hangs on the words before it, not on itself.
+    other = made.attention_maps(x, ["red green", "blue"])
+    np.testing.assert_allclose(maps[:, :, :, 0], other[:, :, :, 0], atol=1e-6)
+    assert np.abs(maps[1, :, :, 1] - other[1, :, :, 1]).max() > 1e-3
+    # A patch that is all there is to read is where its place is.
+    values = checks.numpy_of(made.encoder(x)).reshape(2, 2, 6, 8)
+    context = np.zeros_like(values)
+    context[:, 1, 2] = 100 * values[:, 1, 2]
+    words = made.tokenizer.tokenize(["red blue", "green"])
+    flat = context.reshape(2, 12, 8).astype("float32")
+    of_one = checks.numpy_of(made.decoder.attention_maps(words, flat))
+    peaks = np.abs(of_one - 1 / 12).max(axis=(0, 1, 2, 3)).reshape(2, 6)
+    assert np.unravel_index(peaks.argmax(), (2, 6)) == (1, 2)
+
+
+# --- learning -----------------------------------------------------------------
+
+
+def halves(n, seed):
+    """Images with a bright half or two, and words for them."""
+    rng = np.random.default_rng(seed)
+    bright = rng.integers(0, 2, (n, 2)).astype(bool)
+    bright[~bright.any(axis=1), 0] = True
+    x = 0.3 * rng.random((n, *SHAPE)).astype("float32")
+    x[:, :, :3] += 0.6 * bright[:, :1, None, None]
+    x[:, :, 3:] += 0.6 * bright[:, 1:, None, None]
+    texts = {(True, False): "red", (False, True): "green", (True, True): "red green"}
+    return x, np.array([texts[tuple(row)] for row in bright.tolist()])
+
+
+@pytest.mark.slow
+def test_it_learns_to_describe(tmp_path):
+    keras.utils.set_random_seed(0)
+    made = ImageCaptioner(WORDS, 3, SHAPE, (2, 3), num_layers=1, num_heads=2, width=16)
+    x, texts = halves(512, seed=0)
+    x_test, texts_test = halves(100, seed=1)
+    before = made.log_likelihood(x_test, texts_test).mean()
+    made.compile(keras.optimizers.Adam(3e-3), metrics=["categorical_accuracy"])
+    history = made.fit(x, texts, batch_size=32, epochs=10, verbose=0).history
+    assert made.log_likelihood(x_test, texts_test).mean() > before + 2
+    assert np.mean(made.describe(x_test)[:, 0] == texts_test) > 0.97
+    # Of all places, those behind the end too, which are certain.
+    assert history["categorical_accuracy"][-1] > 0.97
+    made.save(tmp_path / "captioner.keras")
+    loaded = keras.saving.load_model(tmp_path / "captioner.keras")
+    np.testing.assert_allclose(
+        loaded.log_likelihood(x_test, texts_test),
+        made.log_likelihood(x_test, texts_test),
+        rtol=1e-6,
+    )
+
+
+def test_dropout_is_for_training_alone():
+    made, x = model(dropout=0.5), images(3)
+    texts = ["red", "blue", "green"]
+    first, second = (made.log_likelihood(x, texts) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    words = made.tokenizer.tokenize(texts)
+    trained = made([x, words], training=True)["negative_log_likelihood"]
+    assert np.abs(ops.convert_to_numpy(trained) + first).max() > 1e-2
+
+
+# --- bad input ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"temperature": -0.5}, "temperature > 0"),
+        ({"temperature": float("nan")}, "temperature > 0"),
+        ({"temperature": "hot"}, "temperature > 0"),
+        ({"num_samples": 0}, "`num_samples` to be an integer >= 1"),
+        ({"num_samples": 2}, "at most beam_width texts"),
+        ({"beam_width": 40, "num_samples": 2}, "makes 39 texts"),
+        ({"beam_width": 2, "temperature": 1.0}, "beam_width=1 with a temperature"),
+        ({"batch_size": 0}, "`batch_size`"),
+        ({"seed": -1}, "`seed`"),
+    ],
+)
+def test_bad_arguments_of_describe(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        model().describe(images(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.ones((2, 6, 4, 2)), "Expected"),
+        (np.ones((0, *SHAPE)), "Expected"),
+        (np.full((2, *SHAPE), 255, "uint8"), "255"),
+        (np.full((2, *SHAPE), np.nan), "Expected"),
+    ],
+    ids=["size", "none", "bytes", "nan"],
+)
+def test_bad_images(x, words):
+    made = model()
+    for use in (
+        made.describe,
+        lambda x: made.log_likelihood(x, ["red"] * len(x)),
+        lambda x: made.attention_maps(x, ["red"] * len(x)),
+    ):
+        with pytest.raises(ValueError, match=words):
+            use(x)
+
+
+@pytest.mark.parametrize(
+    "texts", [None, "red", ["red"], ["red", "yellow"], ["red", ""], ["red", "red " * 4]]
+)
+def test_bad_texts(texts):
+    made = model()
+    made.compile("sgd")
+    for use in (made.log_likelihood, made.attention_maps, made.fit):
+        with pytest.raises(ValueError, match=r"Expected (2 texts|texts of 1 to 3)"):
+            use(images(2), texts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"patch_size": (3, 1)}, "divisible by 3"),
+        ({"num_heads": 3}, "num_heads=3"),
+        ({"num_layers": 0}, "`num_layers`"),
+        ({"max_words": 0}, "`max_words`"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"image_shape": (4, 6)}, "image_shape"),
+    ],
+)
+def test_bad_arguments(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        model(**arguments)

@@ -1,0 +1,38 @@
+"""`tfattn describe`: what a picture shows, in words."""
+
+import argparse
+
+import numpy as np
+
+from tfattn._checks import check_integer
+from tfattn.data import pictures
+from tfattn.models import ImageCaptioner, load_pretrained
+from tfattn.training.runs import load_run
+
+# A narrower beam may miss the likeliest text.
+LEAST_BEAM_WIDTH = 8
+
+
+def describe(arguments: argparse.Namespace) -> None:
+    """`tfattn describe PICTURE`: the likeliest texts, each with its probability."""
+    check_integer("--num-texts", arguments.num_texts, 1)
+    if not arguments.image.is_file():
+        raise ValueError(f"Expected a picture file. Received: {arguments.image}")
+    if arguments.run is None:
+        model = load_pretrained("captioner_mnist")
+    else:
+        model, _ = load_run(arguments.run)
+    if not isinstance(model, ImageCaptioner):
+        raise ValueError(
+            f"Expected the run of a captioner. Received: {arguments.run} with "
+            f"{type(model).__name__}"
+        )
+    image, words = pictures.read_picture(arguments.image, model.image_shape)
+    print(words)
+    n = arguments.num_texts
+    (texts,) = model.describe(
+        image[None], num_samples=n, beam_width=max(n, LEAST_BEAM_WIDTH)
+    )
+    nats = model.log_likelihood(np.repeat(image[None], n, axis=0), texts)
+    for text, p in zip(texts, np.exp(nats), strict=True):
+        print(f"{p:6.1%}   {text}")

@@ -1,0 +1,1 @@
+"""Images to words: model, networks, and the search for words."""
