@@ -34,7 +34,9 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
     ) -> ImageCaptioner:
         h, w, c = dataset.x_train.shape[1:]
         if dataset.name == "avatars":
-            vocabulary, max_words = vocabulary_of(avatars.sentences(dataset.y_train))
+            vocabulary, max_words = vocabulary_of(
+                avatars.sentences(np.asarray(dataset.y_train))
+            )
         elif dataset.name in ("mnist", "digits"):
             labels_of(dataset)  # there must be some
             vocabulary, max_words, w = number_words.WORDS, 2, 2 * w
@@ -56,7 +58,7 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
         self, dataset: Dataset, model: ImageCaptioner
     ) -> tuple[np.ndarray, ...]:
         if dataset.name == "avatars":
-            return dataset.x_train, avatars.sentences(dataset.y_train)
+            return dataset.x_train, avatars.sentences(np.asarray(dataset.y_train))
         images, pairs = number_words.draw_pairs(
             dataset.x_train,
             labels_of(dataset)[0],
@@ -121,7 +123,7 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
 def _test_set(dataset):
     """Test images and their texts."""
     if dataset.name == "avatars":
-        return dataset.x_test, avatars.sentences(dataset.y_test)
+        return dataset.x_test, avatars.sentences(np.asarray(dataset.y_test))
     images, pairs = number_words.test_pairs(dataset.x_test, labels_of(dataset)[1])
     return images, number_words.names_of(pairs)
 
