@@ -34,6 +34,7 @@ MODELS = {
     "CompletionVAE": ("completion", "completion_by_mask"),
     "CompletionVAE, adversarial": ("completion_adversarial", None),
     "AttentionFlow": ("flow", "flow_by_class"),
+    "ImageCaptioner": (None, "captioner_by_text"),
     "ImageClassifier": (None, "classifier"),
 }
 small.MAKERS |= {

@@ -106,6 +106,14 @@ def one_predict_per_token(model):
 def main():
     keras.utils.set_random_seed(0)
     model = ImageTransformer()
+    draw, compilations = model.network.draw, []
+
+    def counted(*arguments):
+        """Python runs it only while it is compiled."""
+        compilations.append(1)
+        return draw(*arguments)
+
+    model.network.draw = counted
 
     def with_cache(seed):
         return model.generate(NUM_IMAGES, seed=seed)
@@ -154,9 +162,7 @@ def main():
         "images_per_second": {n: NUM_IMAGES / s for n, s in medians.items()},
         "times_the_cached": ratios,
         "equal_pixels_with_and_without_cache": float(equal),
-        "compilations_with_cache": (
-            model._draw_with_cache.experimental_get_tracing_count()
-        ),
+        "compilations_with_cache": len(compilations),
     }
     path = Path(__file__).parent / "results" / "transformer_sampling.json"
     path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")

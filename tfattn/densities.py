@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 from keras import ops
 
 from tfattn._typing import Tensor
@@ -35,6 +36,22 @@ def gaussian_log_density(noise: Tensor, log_variance: Tensor) -> Tensor:
 def gaussian_sample(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     """mean + σ·noise: a sample of N(mean, σ²), from standard normal noise."""
     return mean + ops.exp(0.5 * log_variance) * noise
+
+
+def categorical_log_density(values: Tensor, logits: Tensor) -> Tensor:
+    """Sum over a sequence of the log-probabilities of its values.
+
+    Args:
+        values: Integers (n, length).
+        logits: Tensor (n, length, number of values).
+
+    Returns:
+        Tensor (n,).
+    """
+    return -ops.sum(
+        keras.losses.sparse_categorical_crossentropy(values, logits, from_logits=True),
+        axis=1,
+    )
 
 
 def bounded_features(features: Tensor) -> Tensor:

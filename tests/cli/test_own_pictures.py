@@ -269,7 +269,12 @@ def test_other_pictures_are_another_training(folder, small, tmp_path):
         (["classifier", "--data", "FOLDER"], "--labels folders"),
         (["completion", "--data", "FOLDER", "--image-size", "8"], "at least 11"),
         (["vae", "--data", ""], "folder of pictures or one of"),
-        (["vae", "--data", "FOLDER", "--labels", "folders"], "no use for classes"),
+        (["vae", "--data", "FOLDER", "--labels", "folders"], "--condition class, or"),
+        (["vae", "--data", "FOLDER", "--condition", "class"], "class for each image"),
+        (
+            ["completion", "--data", "FOLDER", "--labels", "folders"],
+            "no use for classes",
+        ),
         (["vae", "--data", "FOLDER", "--seed", "-1"], "--seed"),
         (
             ["transformer", "--data", "FOLDER", "--condition", "text"],
@@ -357,7 +362,7 @@ def test_black_and_white_pictures_stay_so(tmp_path):
         levels = 255 * rng.integers(0, 2, (16, 16)).astype("uint8")
         Image.fromarray(levels).save(tmp_path / f"{i}.png")
     dataset = data.from_folder(tmp_path, 16, channels=1)
-    model = vae.VAESystem().build(dataset, seed=0, attention="none")
+    model = vae.VAESystem().build(dataset, seed=0, attention="none", condition="none")
     assert model.levels == 2
 
 

@@ -31,7 +31,9 @@ def test_other_texts_are_refused(text):
         tokenizer().tokenize(["two", text])
 
 
-@pytest.mark.parametrize("texts", ["four", None, ["four"], ["four"] * 3, 3])
+@pytest.mark.parametrize(
+    "texts", ["four", None, ["four"], ["four"] * 3, 3, np.array("four")]
+)
 def test_as_many_texts_as_images(texts):
     with pytest.raises(ValueError, match="Expected 2 texts"):
         tokenizer().checked(texts, 2)
@@ -45,11 +47,26 @@ def test_the_vocabulary_is_read_as_texts_are():
 
 @pytest.mark.parametrize(
     "vocabulary",
-    [(), ("two", "two"), ("two", "Two!"), ("top hat",), ("", "top hat", "red")],
+    [
+        *((), ("two", "two"), ("two", "Two!"), ("top hat",), ("", "top hat", "red")),
+        *(None, "red", (1, 2), (28, 28, 1), ("red", 3)),
+    ],
 )
 def test_bad_vocabulary(vocabulary):
     with pytest.raises(ValueError, match="vocabulary of different words"):
         WordTokenizer(vocabulary, 2)
+
+
+def test_a_vocabulary_may_be_read_once():
+    made = WordTokenizer((word for word in WORDS), 2)
+    assert made.vocabulary == WORDS and made.texts([[3, 4]]).tolist() == ["two seven"]
+    assert made.num_texts == 3 + 9
+
+
+@pytest.mark.parametrize("wrong", [1, 5, -1])
+def test_numbers_of_no_word(wrong):
+    with pytest.raises(ValueError, match="from 2 to 4, or 0"):
+        tokenizer().texts([[2, wrong, 0]])
 
 
 @pytest.mark.parametrize("max_words", [0, 1.5, True])

@@ -9,8 +9,8 @@ from tfattn.data import pictures
 from tfattn.models import ImageCaptioner, load_pretrained
 from tfattn.training.runs import load_run
 
-# A narrower beam may miss the likeliest text.
-LEAST_BEAM_WIDTH = 8
+# At least; a narrower beam may miss the likeliest text.
+BEAM_WIDTH = 8
 
 
 def describe(arguments: argparse.Namespace) -> None:
@@ -27,12 +27,16 @@ def describe(arguments: argparse.Namespace) -> None:
             f"Expected the run of a captioner. Received: {arguments.run} with "
             f"{type(model).__name__}"
         )
+    n, num_texts = arguments.num_texts, model.tokenizer.num_texts
+    if n > num_texts:
+        raise ValueError(
+            f"Expected --num-texts of at most {num_texts}, the number of texts that "
+            f"the model can write. Received: {n}"
+        )
     image, words = pictures.read_picture(arguments.image, model.image_shape)
     print(words)
-    n = arguments.num_texts
-    (texts,) = model.describe(
-        image[None], num_samples=n, beam_width=max(n, LEAST_BEAM_WIDTH)
-    )
+    beam_width = min(max(n, BEAM_WIDTH), num_texts)
+    (texts,) = model.describe(image[None], num_samples=n, beam_width=beam_width)
     nats = model.log_likelihood(np.repeat(image[None], n, axis=0), texts)
     for text, p in zip(texts, np.exp(nats), strict=True):
         print(f"{p:6.1%}   {text}")

@@ -19,11 +19,13 @@ class Options(ABC):
     Attributes:
         name: Its name.
         data: Names of the data sets that it takes, the default first.
+        takes_folders: Whether it takes a folder of pictures as well.
         takes_labels: Whether the model may have the classes of images.
     """
 
     name: str
     data: tuple[str, ...]
+    takes_folders: bool = True
     takes_labels: bool = False
 
     @property
@@ -67,8 +69,8 @@ class VAEOptions(Options):
             "--condition",
             choices=["none", "class"],
             default="none",
-            help="what the images are generated from: nothing, or their class "
-            "(default: none)",
+            help="what the images are generated from: nothing, or their class, where "
+            "the data has classes (default: none)",
         )
 
 
@@ -152,6 +154,8 @@ class CaptionerOptions(Options):
 
     name = "captioner"
     data = ("mnist", "digits", "avatars")
+    # Pictures in folders have no texts.
+    takes_folders = False
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         self._add_mixed_precision(parser)

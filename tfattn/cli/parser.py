@@ -26,30 +26,14 @@ def build_parser() -> argparse.ArgumentParser:
     systems = command.add_subparsers(required=True, dest="system", metavar="SYSTEM")
     for name, system in OPTIONS.items():
         command = systems.add_parser(name, help=system.__doc__)
+        or_folder = ", or a folder of pictures" * system.takes_folders
         command.add_argument(
             "--data",
             default=system.data[0],
-            help=f"{', '.join(system.data)}, or a folder of pictures "
-            "(default: %(default)s)",
+            help=f"{', '.join(system.data)}{or_folder} (default: %(default)s)",
         )
-        command.add_argument(
-            "--image-size",
-            type=int,
-            help="with a folder of pictures: height and width of the images in pixels "
-            f"(default: {IMAGE_SIZE})",
-        )
-        command.add_argument(
-            "--channels",
-            type=int,
-            choices=(1, 3),
-            help="with a folder of pictures: 1 for gray, 3 for color (default: 3)",
-        )
-        command.add_argument(
-            "--labels",
-            choices=("folders",),
-            help="with a folder of pictures: each folder in it is a class "
-            "(default: no classes)",
-        )
+        if system.takes_folders:
+            _add_folder_options(command)
         system.add_options(command)
         command.add_argument(
             "--epochs",
@@ -170,7 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="the folder to make (default: IMAGE_completed)"
     )
 
-    command = commands.add_parser("describe", help="describe a picture in words")
+    command = commands.add_parser("describe", help="say in words what a picture shows")
     command.add_argument(
         "image",
         type=Path,
@@ -187,6 +171,27 @@ def build_parser() -> argparse.ArgumentParser:
         help="how many texts, the likeliest first (default: %(default)s)",
     )
     return parser
+
+
+def _add_folder_options(parser):
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        help="with a folder of pictures: height and width of the images in pixels "
+        f"(default: {IMAGE_SIZE})",
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="with a folder of pictures: 1 for gray, 3 for color (default: 3)",
+    )
+    parser.add_argument(
+        "--labels",
+        choices=("folders",),
+        help="with a folder of pictures: each folder in it is a class "
+        "(default: no classes)",
+    )
 
 
 def _add_seed(parser):

@@ -24,8 +24,9 @@ def described_data(
             the options of a folder stand beside the name of a data set, or if the run
             would be written into the folder.
     """
-    found = {name: getattr(arguments, name) for name in DATA_OPTIONS}
-    if arguments.data not in data.NAMES:
+    found = {name: getattr(arguments, name, None) for name in DATA_OPTIONS}
+    or_folder = "a folder of pictures or " * system.takes_folders
+    if system.takes_folders and arguments.data not in data.NAMES:
         folder = Path(arguments.data).expanduser()
         if not arguments.data or not folder.is_dir():
             raise ValueError(
@@ -36,6 +37,11 @@ def described_data(
             raise ValueError(
                 "This system has no use for classes. Expected no --labels. Received: "
                 f"{arguments.labels}"
+            )
+        if arguments.labels and getattr(arguments, "condition", "class") == "none":
+            raise ValueError(
+                "With --condition none there is no use for classes. Expected "
+                f"--condition class, or no --labels. Received: {arguments.labels}"
             )
         if run.resolve().is_relative_to(folder.resolve()):
             raise ValueError(
@@ -50,8 +56,8 @@ def described_data(
         }
     if arguments.data not in system.data:
         raise ValueError(
-            f"Expected --data to be a folder of pictures or one of {system.data}, the "
-            f"data sets of this system. Received: {arguments.data}"
+            f"Expected --data to be {or_folder}one of {system.data}, the data sets of "
+            f"this system. Received: {arguments.data}"
         )
     given = [name for name in DATA_OPTIONS[1:] if found[name] is not None]
     if given:

@@ -28,8 +28,8 @@ TRAINING_PAIRS = np.array(
 NUM_TEST_PAIRS = 2_000
 TEST_SEED = 0
 WORDS_ON_TEST_PAIRS = (
-    "two digits, training and test from different images of digits and other pairs "
-    f"({len(HELD_OUT_PAIRS)} of 100 held out)"
+    "two digits side by side, training and test from different images of digits and "
+    f"other pairs ({len(HELD_OUT_PAIRS)} of 100 held out)"
 )
 
 
@@ -91,7 +91,7 @@ def draw_pairs(
     return np.concatenate(sides, axis=2), chosen
 
 
-def test_pairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def held_out_images(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images of held-out pairs to measure with, and their pairs.
 
     Args:
@@ -100,6 +100,9 @@ def test_pairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         As `draw_pairs`: 2000 images, or fewer where no more can be made.
+
+    Raises:
+        ValueError: If a digit has no image.
     """
     n = min(NUM_TEST_PAIRS, len(x) ** 2)
     return draw_pairs(x, y, HELD_OUT_PAIRS, n, TEST_SEED)

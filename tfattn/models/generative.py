@@ -1,4 +1,4 @@
-"""What models that make images share: a loss of their own, and metrics of images."""
+"""What generative models share: a loss of their own, and metrics of what they make."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +13,15 @@ from tfattn.models.exporting import ExportedFunction, tensor_input
 
 
 class GenerativeModel(ImageModel):
-    """An `ImageModel` that makes images; its condition is an input of `call`.
+    """An `ImageModel` with a loss of its own; its condition is an input of `call`.
 
-    Each metric of `compile(metrics=…)` compares the images with what the model makes of
-    them: its `update_state` gets both and the sample weights.
+    Each metric of `compile(metrics=…)` compares what the model is trained on, images
+    unless its class says otherwise, with what it makes of them: its `update_state` gets
+    both and the sample weights.
 
     A subclass names in `LOSS_TERMS` the outputs (n,) whose sum is the loss of an image,
     lists in `trackers` the means of these terms and of its other losses, and defines
-    `_compared(outputs)`, which returns the two sets of images.
+    `_compared(outputs)`, which returns the two.
     """
 
     LOSS_TERMS: Sequence[str] = ()

@@ -6,10 +6,12 @@ import checks
 import keras
 import numpy as np
 import pytest
+import reference
 from keras import ops
 
 from tfattn.models import ImageCaptioner
 
+pytestmark = pytest.mark.backend
 WORDS = ("red", "green", "blue")
 SHAPE = (4, 6, 2)
 # All of 1 to 3 words: 3 + 9 + 27.
@@ -57,6 +59,117 @@ def of_all_texts(made, x):
     """log p of all texts of each image: (n, texts)."""
     found = [made.log_likelihood(x, [text] * len(x)) for text in TEXTS]
     return np.stack(found, axis=1).astype("float64")
+
+
+def normalized(x, layer):
+    """Layer normalization of each row."""
+    centered = x - x.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt(centered.var(axis=-1, keepdims=True) + 1e-5)
+    gamma, beta = checks.numpy_of(layer.gamma), checks.numpy_of(layer.beta)
+    return gamma * centered / deviation + beta
+
+
+def affine(x, layer):
+    return x @ checks.numpy_of(layer.kernel) + checks.numpy_of(layer.bias)
+
+
+def attended(layer, query, value, admitted=lambda *_: True):
+    """One image's attention by loops, and its map."""
+    weights = reference.projection_weights(layer)
+    output, maps = reference.multi_head_attention(
+        query[None], value[None], value[None], weights, layer.num_heads, admitted
+    )
+    return output[0], maps[0]
+
+
+def feed_forward(layer, x):
+    y = np.maximum(affine(normalized(x, layer.feed_forward_norm), layer.expand), 0)
+    return x + affine(y**2, layer.contract)
+
+
+def by_hand(made, image, words):
+    """Logits (max_words, values) and maps by layer, in NumPy, patch by patch.
+
+    Of what cannot follow the logits are −inf.
+    """
+    encoder, decoder = made.encoder, made.decoder
+    (ph, pw), (rows, columns) = encoder.embedding.patch_size, encoder.grid
+    tables = [checks.numpy_of(table) for table in encoder.positions.tables]
+    x = []
+    for row, column in np.ndindex(rows, columns):
+        patch = image[ph * row : ph * (row + 1), pw * column : pw * (column + 1)]
+        vector = affine(patch.reshape(-1), encoder.embedding.projection)
+        x.append(vector + tables[0][row] + tables[1][column])
+    x = np.array(x)
+    for layer in encoder.encoder_layers:
+        y = normalized(x, layer.self_attention_norm)
+        x = feed_forward(layer, x + attended(layer.self_attention, y, y)[0])
+    context, before, maps = normalized(x, encoder.norm), [1, *words[:-1]], []
+    (table,) = (checks.numpy_of(table) for table in decoder.positions.tables)
+    x = checks.numpy_of(decoder.embedding.embeddings)[before] + table
+    for layer in decoder.decoder_layers:
+        y = normalized(x, layer.self_attention_norm)
+        x = x + attended(layer.self_attention, y, y, lambda n, head, i, j: j <= i)[0]
+        y = normalized(x, layer.cross_attention_norm)
+        y, of_words = attended(layer.cross_attention, y, context)
+        x = feed_forward(layer, x + y)
+        maps.append(of_words.reshape(*of_words.shape[:2], rows, columns))
+    logits = affine(normalized(x, decoder.norm), decoder.head)
+    for row, value in zip(logits, before, strict=True):
+        row[1] = -np.inf
+        if value == 1:
+            row[0] = -np.inf
+        if value == 0:
+            row[2:] = -np.inf
+    return logits, maps
+
+
+# --- the network --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [[3, 2, 4], [4, 0, 0]])
+def test_network_equals_loops(words):
+    made, x = model(), images(2)
+    rows = np.array([words] * 2, "int32")
+    found = checks.numpy_of(made([x, rows])["logits"])
+    text = made.tokenizer.texts(rows[:1]).tolist()
+    maps = made.attention_maps(x, text * 2)
+    for image, logits, of_image in zip(x, found, maps, strict=True):
+        expected, expected_maps = by_hand(made, image, words)
+        possible = np.isfinite(expected)
+        np.testing.assert_allclose(logits[possible], expected[possible], atol=1e-3)
+        assert np.all(logits[~possible] == -1e9)
+        np.testing.assert_allclose(of_image, expected_maps, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype_policy", ["mixed_bfloat16"], indirect=True)
+def test_mixed_precision(dtype_policy):
+    made, x = model(), images(3)
+    texts = ["red", "blue red", "green"]
+    made.compile(keras.optimizers.Adam(1e-3))
+    logs = made.fit(x, texts, verbose=0).history
+    assert np.isfinite(logs["loss"][0])
+    layer = made.encoder.encoder_layers[0]
+    assert layer.compute_dtype == made.encoder.embedding.compute_dtype == "bfloat16"
+    assert made.decoder.decoder_layers[0].compute_dtype == "bfloat16"
+    assert made.decoder.head.compute_dtype == "float32"
+    assert made.log_likelihood(x, texts).dtype == "float32"
+    maps = made.attention_maps(x, texts)
+    assert maps.dtype == "float32"
+    np.testing.assert_allclose(maps.sum(axis=(-2, -1)), 1, atol=2e-2)
+    assert made.describe(x).shape == (3, 1)
+
+
+def test_one_step_moves_every_weight(eagerly):
+    made = model()
+    made.compile(keras.optimizers.SGD(1.0))
+    before = [ops.convert_to_numpy(v) + 0 for v in made.trainable_variables]
+    made.fit(images(3), ["red blue", "green", "blue red red"], verbose=0)
+    for variable, old in zip(made.trainable_variables, before, strict=True):
+        moved = np.abs(ops.convert_to_numpy(variable) - old).max()
+        # A key's bias adds the same number to all scores of a query.
+        assert np.isfinite(moved)
+        assert moved > 1e-6 or variable.path.endswith("key/bias"), variable.path
 
 
 # --- the density --------------------------------------------------------------
@@ -172,6 +285,22 @@ def test_texts_are_drawn_with_their_probability(temperature):
         assert abs(np.mean(found == text) - p) < 5 * deviation
 
 
+def test_a_very_high_temperature_writes_texts_all_the_same():
+    (found,) = model().describe(images(1), temperature=1e9, num_samples=500, seed=0)
+    assert {*found} <= {*TEXTS}
+    first = [text.split()[0] for text in found]
+    shares = [first.count(word) / 500 for word in WORDS]
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.1)
+
+
+def test_texts_of_one_word():
+    made, x = model(max_words=1), images(2)
+    nats = [made.log_likelihood(x, [word] * 2) for word in WORDS]
+    np.testing.assert_allclose(np.exp(nats).sum(axis=0), 1, atol=1e-5)
+    best = np.array(WORDS)[np.argmax(nats, axis=0)]
+    assert made.describe(x)[:, 0].tolist() == best.tolist()
+
+
 def test_the_seed_fixes_what_is_drawn():
     made, x = model(), images(5)
     found = made.describe(x, temperature=1.0, num_samples=4, seed=1)
@@ -184,25 +313,16 @@ def test_the_seed_fixes_what_is_drawn():
 # --- the maps -----------------------------------------------------------------
 
 
-def test_maps_show_what_each_word_reads():
+def test_maps_show_what_each_word_attends_to():
     made, x = model(num_layers=3), images(2)
     maps = made.attention_maps(x, ["red blue", "green"])
     # Patches of 2×1 in images of 4×6.
     assert maps.shape == (2, 3, 2, 3, 2, 6)
     np.testing.assert_allclose(maps.sum(axis=(-2, -1)), 1, atol=1e-5)
-    # What a word reads hangs on the words before it, not on itself.
+    # The map of a word depends on the words before it, not on the word.
     other = made.attention_maps(x, ["red green", "blue"])
     np.testing.assert_allclose(maps[:, :, :, 0], other[:, :, :, 0], atol=1e-6)
     assert np.abs(maps[1, :, :, 1] - other[1, :, :, 1]).max() > 1e-3
-    # A patch that is all there is to read is where its place is.
-    values = checks.numpy_of(made.encoder(x)).reshape(2, 2, 6, 8)
-    context = np.zeros_like(values)
-    context[:, 1, 2] = 100 * values[:, 1, 2]
-    words = made.tokenizer.tokenize(["red blue", "green"])
-    flat = context.reshape(2, 12, 8).astype("float32")
-    of_one = checks.numpy_of(made.decoder.attention_maps(words, flat))
-    peaks = np.abs(of_one - 1 / 12).max(axis=(0, 1, 2, 3)).reshape(2, 6)
-    assert np.unravel_index(peaks.argmax(), (2, 6)) == (1, 2)
 
 
 # --- learning -----------------------------------------------------------------
@@ -263,7 +383,7 @@ def test_dropout_is_for_training_alone():
         ({"temperature": "hot"}, "temperature > 0"),
         ({"num_samples": 0}, "`num_samples` to be an integer >= 1"),
         ({"num_samples": 2}, "at most beam_width texts"),
-        ({"beam_width": 40, "num_samples": 2}, "makes 39 texts"),
+        ({"beam_width": 40, "num_samples": 2}, "beam_width of at most 39"),
         ({"beam_width": 2, "temperature": 1.0}, "beam_width=1 with a temperature"),
         ({"batch_size": 0}, "`batch_size`"),
         ({"seed": -1}, "`seed`"),

@@ -16,6 +16,7 @@ from tfattn.data import Dataset
 from tfattn.evaluation import avatar_report
 from tfattn.evaluation.avatars import MOST_WRONG_PIXELS
 from tfattn.models.base import ImageModel
+from tfattn.models.tokenizer import words_of
 from tfattn.training import Recipe, RunFolder, ShuffledBatches
 from tfattn.training.runs import write_figure
 
@@ -237,7 +238,7 @@ def classes_in_turn(
 
 def vocabulary_of(texts: np.ndarray) -> tuple[list[str], int]:
     """The words of texts, sorted, and how many the longest text has."""
-    words = [text.replace(",", "").split() for text in texts]
+    words = [words_of(text) for text in texts]
     return sorted({word for text in words for word in text}), max(map(len, words))
 
 

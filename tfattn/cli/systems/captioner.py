@@ -26,7 +26,7 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
     recipe = RECIPES[ImageCaptioner]
     pictures = (
         ("samples.png", TEXT_WORDS),
-        ("attention.png", "which patches the first words of each text read"),
+        ("attention.png", "which patches the first words of each text attend to"),
     )
 
     def build(
@@ -37,14 +37,8 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
             vocabulary, max_words = vocabulary_of(
                 avatars.sentences(np.asarray(dataset.y_train))
             )
-        elif dataset.name in ("mnist", "digits"):
-            labels_of(dataset)  # there must be some
-            vocabulary, max_words, w = number_words.WORDS, 2, 2 * w
         else:
-            raise ValueError(
-                f"Expected --data in {self.data}: no other data has texts. Received: "
-                f"{dataset.name}"
-            )
+            vocabulary, max_words, w = number_words.WORDS, 2, 2 * w
         return ImageCaptioner(
             vocabulary,
             max_words,
@@ -86,14 +80,16 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
         return {
             "protocol": _protocol(dataset, len(x)),
             "negative_log_likelihood": nats._asdict(),
-            "right": right._asdict(),
+            "exact_match": right._asdict(),
+            "exact_match_by_chance": _by_chance(texts),
         }
 
     def in_words(self, result: dict[str, Any]) -> str:
-        right = result["right"]
+        right = result["exact_match"]
         return (
             f"The model describes {right['value']:.1%} of {right['num_images']} test "
-            "images without a mistake in any word."
+            "images without a mistake in any word. A model that always writes the most "
+            f"frequent text would be right in {result['exact_match_by_chance']:.1%}."
         )
 
     def draw(self, model: ImageCaptioner, dataset: Dataset, run: Path) -> None:
@@ -103,7 +99,7 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
         write_figure(run / "samples.png", figure)
         maps = model.attention_maps(x[:4], texts[:4]).mean(axis=(1, 2))[:, :MOST_MAPS]
         names = [f"word {i + 1}" for i in range(maps.shape[1])]
-        title = "which patches each word reads"
+        title = "which patches each word attends to"
         figure = plots.weight_figure(x[:4], maps, names, title)
         write_figure(run / "attention.png", figure)
 
@@ -117,15 +113,20 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
 
     def next_commands(self, run: Path) -> list[tuple[list[str], str]]:
         command = ["describe", "picture.png", "--run", str(run)]
-        return [(command, "describe a picture of yours")]
+        return [(command, "describe a picture like those of the data")]
 
 
 def _test_set(dataset):
     """Test images and their texts."""
     if dataset.name == "avatars":
         return dataset.x_test, avatars.sentences(np.asarray(dataset.y_test))
-    images, pairs = number_words.test_pairs(dataset.x_test, labels_of(dataset)[1])
+    images, pairs = number_words.held_out_images(dataset.x_test, labels_of(dataset)[1])
     return images, number_words.names_of(pairs)
+
+
+def _by_chance(texts):
+    """Share of the most frequent text."""
+    return float(np.unique(texts, return_counts=True)[1].max() / len(texts))
 
 
 def _protocol(dataset, n):

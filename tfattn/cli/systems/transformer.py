@@ -130,7 +130,7 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         found = self.measure(model, dataset)
         if model.condition != "text" or dataset.name != "mnist":
             return found
-        images, pairs = number_words.test_pairs(dataset.x_test, labels_of(dataset)[1])
+        images, pairs = _test_pairs(dataset)
         real = with_levels(images, model.levels)
         drawn = model.generate(
             len(pairs), number_words.names_of(pairs), seed=SAMPLE_SEED
@@ -237,9 +237,13 @@ def _test_set(model, dataset):
     if model.condition == "class":
         condition = dataset.y_test
     elif model.condition == "text":
-        images, pairs = number_words.test_pairs(dataset.x_test, labels_of(dataset)[1])
+        images, pairs = _test_pairs(dataset)
         condition = number_words.names_of(pairs)
     return with_levels(images, model.levels), condition
+
+
+def _test_pairs(dataset):
+    return number_words.held_out_images(dataset.x_test, labels_of(dataset)[1])
 
 
 def _protocol(model, dataset):

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from tfattn._checks import check_integer, checked_images
 from tfattn._typing import Tensor
+from tfattn.densities import categorical_log_density
 from tfattn.models.base import IMAGES_AT_ONCE
-from tfattn.models.captioner.describing import Describing
+from tfattn.models.captioner.describing import CaptionerDescribing
 from tfattn.models.captioner.networks import PatchEncoder, WordDecoder
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
@@ -19,7 +20,7 @@ from tfattn.models.tokenizer import WordTokenizer
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
-class ImageCaptioner(Describing):
+class ImageCaptioner(CaptionerDescribing):
     """Encoder over the patches of an image, decoder over the words of its text.
 
     With x an image and w_1 … w_m its text:
@@ -35,9 +36,10 @@ class ImageCaptioner(Describing):
     per text. Metrics of `compile` compare the words, one-hot, with their probabilities,
     both (n, max_words, values), see `WordTokenizer`.
 
-    Source: Vaswani et al., *Attention Is All You Need*, arXiv:1706.03762, section 3,
-    with the patches of Dosovitskiy et al., arXiv:2010.11929, equation 1; as a model of
-    captions Vinyals et al., *Show and Tell*, arXiv:1411.4555, equations 1 and 2.
+    Source: Vinyals et al., *Show and Tell*, arXiv:1411.4555, equations 1 and 2, with
+    the Transformer of Vaswani et al., arXiv:1706.03762, section 3, normalized before as
+    in `TransformerDecoderLayer`, and the patches of Dosovitskiy et al.,
+    arXiv:2010.11929, equation 1. Positions are learned, see `PositionalEncoding`.
 
     Args:
         vocabulary: The words that a text may hold. Case and punctuation of texts are
@@ -51,6 +53,9 @@ class ImageCaptioner(Describing):
         dropout: Share of weights and outputs that training drops, see
             `TransformerDecoderLayer`.
         seed: Seed of the random numbers in training.
+
+    Attributes:
+        tokenizer: `WordTokenizer` of the texts.
 
     Call arguments:
         inputs: Images (n, h, w, c) in [0, 1] and words (n, max_words), see
@@ -104,12 +109,16 @@ class ImageCaptioner(Describing):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
+        if not isinstance(inputs, list | tuple):
+            raise ValueError(
+                "Expected images and their words, a pair. Received: one tensor"
+            )
         x, (words,) = self._split(inputs)
         logits = self._logits(x, words, training)
         return {
             "words": words,
             "logits": logits,
-            "negative_log_likelihood": -_log_density(words, logits),
+            "negative_log_likelihood": -categorical_log_density(words, logits),
         }
 
     def _logits(self, x, words, training: bool | None = False):
@@ -121,10 +130,11 @@ class ImageCaptioner(Describing):
         return ops.one_hot(outputs["words"], values), ops.softmax(outputs["logits"])
 
     def _log_density(self, x, words):
-        return _log_density(words, self._logits(x, words))
+        return categorical_log_density(words, self._logits(x, words))
 
     def _maps(self, x, words):
         maps = self.decoder.attention_maps(words, self.encoder(x))
+        maps = ops.cast(maps, "float32")
         return ops.reshape(maps, (*ops.shape(maps)[:-1], *self.encoder.grid))
 
     # --- using a trained model ------------------------------------------------
@@ -157,15 +167,17 @@ class ImageCaptioner(Describing):
     def attention_maps(
         self, images: ArrayLike, texts: Sequence[str] | ArrayLike
     ) -> np.ndarray:
-        """Which patches each word of a text reads.
+        """Which patches each word of a text attends to.
 
         Args:
             images: Images (n, h, w, c) in [0, 1].
             texts: Texts (n).
 
         Returns:
-            NumPy array (n, layers, heads, max_words, h/patch_h, w/patch_w): the map
-            with which each word is predicted; its last two axes sum to 1.
+            NumPy array (n, layers, heads, max_words, h/patch_h, w/patch_w), float32:
+            the map with which each word is predicted; its last two axes sum to 1. The
+            map behind the last word of a text belongs to its end, later ones to
+            nothing.
 
         Raises:
             ValueError: As `log_likelihood`.
@@ -209,11 +221,3 @@ class ImageCaptioner(Describing):
             "width": self.width,
             "dropout": self.dropout,
         }
-
-
-def _log_density(words, logits):
-    """Sum over the words (n, max_words) of the log-probabilities: (n,)."""
-    return -ops.sum(
-        keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True),
-        axis=1,
-    )

@@ -15,7 +15,7 @@ from tfattn.layers import (
 )
 from tfattn.models.tokenizer import FIRST_WORD, NO_WORD, START
 
-# Its probability is exactly 0.
+# The logit of what cannot follow; the softmax makes it 0.
 IMPOSSIBLE = -1e9
 
 
@@ -78,8 +78,8 @@ class PatchEncoder(layers.Layer):
 class WordDecoder(layers.Layer):
     """Decoder layers over the words of a text, to the logits of each word.
 
-    The logits at a place are of its word given those before it. After the last word
-    comes `NO_WORD`, then nothing else; a text has at least one word.
+    The logits at position j predict word j from the words before it. A text has at
+    least one word; its end, `NO_WORD`, is followed by `NO_WORD` alone.
 
     Args:
         num_values: Number of values of a word, see `WordTokenizer`.

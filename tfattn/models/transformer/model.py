@@ -14,6 +14,7 @@ from tfattn._checks import (
     checked_images,
 )
 from tfattn._typing import Tensor
+from tfattn.densities import categorical_log_density
 from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
@@ -154,7 +155,7 @@ class ImageTransformer(TransformerDrawing):
         return {
             "images": x / (self.levels - 1),
             "logits": logits,
-            "negative_log_likelihood": -_log_density(tokens, logits),
+            "negative_log_likelihood": -categorical_log_density(tokens, logits),
         }
 
     def _compared(self, outputs):
@@ -162,7 +163,7 @@ class ImageTransformer(TransformerDrawing):
         return outputs["images"], means / (self.levels - 1)
 
     def _log_density_of_tokens(self, tokens, *condition):
-        return _log_density(tokens, self.network(tokens, *condition))
+        return categorical_log_density(tokens, self.network(tokens, *condition))
 
     # --- using a trained model ------------------------------------------------
 
@@ -283,14 +284,6 @@ class ImageTransformer(TransformerDrawing):
             "order": self.order,
             "dropout": self.dropout,
         }
-
-
-def _log_density(tokens, logits):
-    """Sum over the tokens (n, tokens) of the log-probabilities: (n,)."""
-    return -ops.sum(
-        keras.losses.sparse_categorical_crossentropy(tokens, logits, from_logits=True),
-        axis=1,
-    )
 
 
 def _stacked(maps):

@@ -1,0 +1,132 @@
+"""What the captioners in the package write, and what each word depends on.
+
+    python benchmarks/captioner.py
+
+writes results/captioner.json: how often texts are right, on held-out pairs of digits
+and beside two classifiers in a row; what happens to each word when half of the image
+is hidden; where each word attends to; and words that become images and words again.
+"""
+
+import platform
+from pathlib import Path
+
+import numpy as np
+
+from tfattn import data
+from tfattn.data import avatars, number_words
+from tfattn.data.avatars import drawing
+from tfattn.evaluation import metrics
+from tfattn.models import load_pretrained
+from tfattn.training.runs import write_json
+
+RESULTS = Path(__file__).parent / "results" / "captioner.json"
+BEAM_WIDTH = 8
+NUM_SENTENCES = 1000
+SEED = 0
+
+
+def share(right):
+    return metrics.mean_estimate(np.asarray(right, "float64"))._asdict()
+
+
+def words_of(model, texts):
+    return model.tokenizer.tokenize(texts)
+
+
+def right_words(model, x, texts, **options):
+    """Whether each word is right (n, max_words)."""
+    found = model.describe(x, **options)[:, 0]
+    return words_of(model, found) == words_of(model, texts)
+
+
+def of_digits():
+    """`captioner_mnist`, on pairs of test digits."""
+    model, mnist = load_pretrained("captioner_mnist"), data.load("mnist")
+    x, pairs = number_words.held_out_images(mnist.x_test, mnist.y_test)
+    texts = number_words.names_of(pairs)
+    seen, seen_pairs = number_words.draw_pairs(
+        mnist.x_test, mnist.y_test, number_words.TRAINING_PAIRS, len(x), SEED
+    )
+    seen_texts = number_words.names_of(seen_pairs)
+    half = x.shape[2] // 2
+    hidden = {"left": x.copy(), "right": x.copy()}
+    hidden["left"][:, :, :half] = 0
+    hidden["right"][:, :, half:] = 0
+    maps = model.attention_maps(x, texts).mean(axis=(1, 2))  # (n, 2, rows, columns)
+    on_left = maps[..., : maps.shape[-1] // 2].sum(axis=(-2, -1))
+    drawn = load_pretrained("transformer_words").generate(len(texts), texts, seed=SEED)
+    beam = {"beam_width": BEAM_WIDTH}
+    classifiers = {
+        name: load_pretrained(name)
+        for name in ("classifier_mnist", "classifier_binarized_mnist")
+    }
+    binary = data.binarize(x, SEED)
+    found = {
+        "protocol": f"{len(x)} images of {number_words.WORDS_ON_TEST_PAIRS}; greedy "
+        "search; a hidden half is black; intervals: 95 %, over images",
+        "right": share(right_words(model, x, texts).all(axis=1)),
+        "right, by a beam": share(right_words(model, x, texts, **beam).all(axis=1)),
+        "right, two classifiers in a row": share(
+            number_words.recognized(classifiers["classifier_mnist"], x, pairs)
+        ),
+        "right, pairs that training shows": share(
+            right_words(model, seen, seen_texts).all(axis=1)
+        ),
+        "right, black and white": share(right_words(model, binary, texts).all(axis=1)),
+        "nats": metrics.mean_estimate(-model.log_likelihood(x, texts))._asdict(),
+        "weight on the left half": {
+            word: share(on_left[:, i]) for i, word in enumerate(("first", "second"))
+        },
+        "round trip": share(right_words(model, drawn, texts).all(axis=1)),
+        "round trip, a classifier in its place": share(
+            number_words.recognized(
+                classifiers["classifier_binarized_mnist"], drawn, pairs
+            )
+        ),
+    }
+    for side, images in hidden.items():
+        right = right_words(model, images, texts)
+        found[f"{side} half hidden"] = {
+            word: share(right[:, i]) for i, word in enumerate(("first", "second"))
+        }
+    return found
+
+
+def of_avatars():
+    """`captioner_avatars`, on test avatars."""
+    model, dataset = load_pretrained("captioner_avatars"), data.load("avatars")
+    x, attributes = dataset.x_test, np.asarray(dataset.y_test)
+    texts = avatars.sentences(attributes)
+    with_hat = attributes[:, avatars.NAMES.index("hat")] > 0
+    covered = x[with_hat].copy()
+    # The rows of the hat, which hold a part of the hair as well.
+    hat = np.isin(drawing.figures(), [drawing.ID["hat"], drawing.ID["hat_dark"]])
+    covered[:, : 1 + hat.nonzero()[5].max()] = x[with_hat][:, :1, :1]
+    names = avatars.ATTRIBUTES["hat"].values[1:]
+
+    def says_hat(images):
+        found = model.describe(images)[:, 0]
+        return [any(name in text for name in names) for text in found]
+
+    flow = load_pretrained("flow_avatars")
+    asked = texts[:NUM_SENTENCES]
+    drawn = flow.generate(len(asked), asked, seed=SEED)
+    return {
+        "protocol": f"{len(x)} test avatars, greedy search; rows of the hat covered by "
+        "the color of a corner; intervals: 95 %, over images",
+        "right": share(right_words(model, x, texts).all(axis=1)),
+        "nats": metrics.mean_estimate(-model.log_likelihood(x, texts))._asdict(),
+        "says a hat": share(says_hat(x[with_hat])),
+        "says a hat, its rows covered": share(says_hat(covered)),
+        "round trip": share(right_words(model, drawn, asked).all(axis=1)),
+    }
+
+
+def main():
+    content = {"machine": f"{platform.system()}, float32", "digits": of_digits()}
+    content["avatars"] = of_avatars()
+    write_json(RESULTS, content)
+
+
+if __name__ == "__main__":
+    main()
