@@ -1,8 +1,11 @@
 """Small models of every kind, and data that they are trained on."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
+from tfattn import data
 from tfattn.models import (
     AttentionFlow,
     AttentionVAE,
@@ -87,3 +90,16 @@ def condition(name, n=6):
         visible[:, 0, 0], visible[:, 0, 1] = True, False
         return visible
     return None
+
+
+def few_digits(name="digits", num_train=200, num_test=100, load=data.load):
+    """In the place of `data.load`: the middle of a few digits, 12×16 pixels."""
+    digits = load("digits")
+    return dataclasses.replace(
+        digits,
+        name=name,
+        x_train=digits.x_train[:num_train, 8:20, 6:22],
+        y_train=digits.y_train[:num_train],
+        x_test=digits.x_test[:num_test, 8:20, 6:22],
+        y_test=digits.y_test[:num_test],
+    )

@@ -1,10 +1,10 @@
 """`tfattn train captioner` and `tfattn describe`."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
+import small
 from conftest import on_tensorflow
 from PIL import Image
 
@@ -16,17 +16,6 @@ from tfattn.training.runs import load_run
 
 pytestmark = on_tensorflow
 SYSTEM = SYSTEMS["captioner"]
-
-
-def few_digits(name="digits", load=data.load):
-    digits = load("digits")
-    return dataclasses.replace(
-        digits,
-        x_train=digits.x_train[:200, 8:20, 6:22],
-        y_train=digits.y_train[:200],
-        x_test=digits.x_test[:100, 8:20, 6:22],
-        y_test=digits.y_test[:100],
-    )
 
 
 def few_avatars(n=80):
@@ -46,7 +35,7 @@ def build(dataset):
 
 
 def test_pairs_of_digits_and_their_names():
-    digits = few_digits()
+    digits = small.few_digits()
     model = build(digits)
     assert model.image_shape == (12, 32, 1)
     x, texts = SYSTEM.training_arrays(digits, model)
@@ -101,7 +90,7 @@ def test_other_data_has_no_texts(tmp_path, capsys):
 
 
 def test_texts_and_maps_stand_beside_their_images(monkeypatch, tmp_path):
-    digits = few_digits()
+    digits = small.few_digits()
     model, drawn = build(digits), {}
     x = captioner._test_set(digits)[0][:8]
     texts = number_words.names_of([(i, 9 - i) for i in range(8)])
@@ -128,7 +117,7 @@ def test_texts_and_maps_stand_beside_their_images(monkeypatch, tmp_path):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("captioner") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", few_digits)
+        patch.setattr(data, "load", small.few_digits)
         patch.setattr(captioner, "NUM_TRAINING_PAIRS", 128)
         patch.setattr(number_words, "NUM_TEST_PAIRS", 20)
         arguments = ["--data", "digits", "--epochs", "1", "--out", str(folder)]
@@ -140,7 +129,7 @@ def run(tmp_path_factory):
 def test_a_run(run, monkeypatch):
     result = json.loads((run / "metrics.json").read_text())
     model, _ = load_run(run)
-    x, texts = captioner._test_set(few_digits())
+    x, texts = captioner._test_set(small.few_digits())
     nats = -model.log_likelihood(x, texts).mean()
     assert result["negative_log_likelihood"]["value"] == pytest.approx(nats, rel=1e-5)
     assert 0 <= result["exact_match"]["value"] <= 1
@@ -148,7 +137,7 @@ def test_a_run(run, monkeypatch):
     assert "20 of 100 held out" in result["protocol"]
     for name in ("samples", "attention"):
         assert (run / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-    monkeypatch.setattr(data, "load", few_digits)
+    monkeypatch.setattr(data, "load", small.few_digits)
     cli.main(["evaluate", str(run)])
     assert json.loads((run / "metrics.json").read_text()) == result
 

@@ -22,20 +22,9 @@ from tfattn.models import CompletionVAE, ImageCaptioner, ImageClassifier
 pytestmark = on_tensorflow
 
 
-def few_digits(name="digits", load=data.load):
-    digits = load("digits")
-    return dataclasses.replace(
-        digits,
-        x_train=digits.x_train[:200, 8:20, 6:22],
-        y_train=digits.y_train[:200],
-        x_test=digits.x_test[:100, 8:20, 6:22],
-        y_test=digits.y_test[:100],
-    )
-
-
 @pytest.fixture
 def arguments(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "load", few_digits)
+    monkeypatch.setattr(data, "load", small.few_digits)
     run = str(tmp_path / "run")
     return ["train", "vae", "--data", "digits", "--epochs", "1", "--out", run]
 
@@ -183,7 +172,7 @@ def test_room_on_the_disk_by_hand(there, tmp_path, monkeypatch):
 
 
 def test_few_images_of_every_class():
-    digits = few_digits()
+    digits = small.few_digits()
     # None of the last class among the first images.
     order = np.argsort(digits.y_train, kind="stable")
     dataset = dataclasses.replace(

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import small
 from conftest import on_tensorflow
 
 from tfattn import data
@@ -12,26 +13,15 @@ from tfattn.cli import main as cli
 from tfattn.cli.systems import SYSTEMS, vae
 from tfattn.cli.systems.likelihood import with_levels
 from tfattn.models import AttentionVAE
+from tfattn.training.runs import load_run
 
 pytestmark = on_tensorflow
 SYSTEM = SYSTEMS["vae"]
 
 
-def few_digits(name="digits", load=data.load):
-    digits = load("digits")
-    return dataclasses.replace(
-        digits,
-        name=name,
-        x_train=digits.x_train[:300, 8:20, 6:22],
-        y_train=digits.y_train[:300],
-        x_test=digits.x_test[:90, 8:20, 6:22],
-        y_test=digits.y_test[:90],
-    )
-
-
 @pytest.fixture
 def digits():
-    return few_digits()
+    return small.few_digits(num_test=90)
 
 
 @pytest.fixture
@@ -87,7 +77,7 @@ def test_recognized_as_the_class_asked_for(model, monkeypatch):
     loaded = []
     monkeypatch.setattr(model, "generate", shades)
     monkeypatch.setattr(vae, "load_pretrained", lambda n: loaded.append(n) or Judge())
-    digits = few_digits("mnist")
+    digits = small.few_digits("mnist", num_test=90)
     # Of the test images the judge takes every third one for another class.
     labels = digits.y_test
     shown = np.where(np.arange(90) % 3 == 0, 9 - labels, labels)
@@ -124,15 +114,14 @@ def test_a_row_of_the_sheet_is_a_class_and_a_column_a_noise(
 
 @pytest.mark.slow
 def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "load", few_digits)
+    monkeypatch.setattr(data, "load", small.few_digits)
     run = tmp_path / "run"
     of_data = ["--data", "digits", "--condition", "class", "--epochs", "1"]
     cli.main(["train", "vae", *of_data, "--out", str(run)])
     result = json.loads((run / "metrics.json").read_text())
     assert result["condition"] == "class"
-    model = SYSTEM.build(few_digits(), seed=0, attention="self", condition="class")
-    model.load_weights(run / "model.keras")
-    digits = few_digits()
+    model, _ = load_run(run)
+    digits = small.few_digits()
     nats = -model.elbo(with_levels(digits.x_test, 2), digits.y_test).mean()
     assert result["negative_elbo"]["value"] == pytest.approx(nats, rel=1e-5)
     options = ["--num-samples", "2", "--subset-size", "9", "--subset-num-samples", "2"]
