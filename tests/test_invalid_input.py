@@ -1,6 +1,7 @@
 """Whatever is given works or raises ValueError: thousands of inputs, by machine."""
 
 import contextlib
+import functools
 import inspect
 
 import hypothesis
@@ -14,6 +15,7 @@ from tfattn import evaluation, layers
 from tfattn.models import (
     AttentionVAE,
     CompletionVAE,
+    ImageCaptioner,
     ImageClassifier,
     ImageTransformer,
     SelfAttentionGAN,
@@ -61,6 +63,7 @@ LAYERS = [
 MODELS = [
     AttentionVAE,
     CompletionVAE,
+    ImageCaptioner,
     ImageClassifier,
     ImageTransformer,
     SelfAttentionGAN,
@@ -130,7 +133,7 @@ def test_arguments_of_models(model):
     @examples(250)
     @hypothesis.given(
         st.fixed_dictionaries(
-            {"image_shape": VALUES, names[1]: VALUES, names[2]: VALUES},
+            dict.fromkeys(names[:3], VALUES),
             optional=dict.fromkeys(names[3:], VALUES),
         )
     )
@@ -172,6 +175,7 @@ def test_data_of_models(name):
     check()
 
 
+CAPTIONER = functools.cache(small.MAKERS["captioner_by_text"])
 DRAWS = {
     "n": st.sampled_from([0, 1, 2, -1, 2.5, True, None, "2"]),
     "condition": ARRAYS | VALUES,
@@ -190,6 +194,17 @@ def test_arguments_of_generate(name):
         works_or_raises_value_error(model.generate, **arguments)
 
     check()
+
+
+@examples(300)
+@hypothesis.given(
+    ARRAYS | VALUES,
+    st.fixed_dictionaries(
+        dict.fromkeys(["temperature", "num_samples", "beam_width", "seed"], VALUES)
+    ),
+)
+def test_arguments_of_describe(images, arguments):
+    works_or_raises_value_error(CAPTIONER().describe, images, **arguments)
 
 
 METRICS = [

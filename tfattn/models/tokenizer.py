@@ -45,7 +45,7 @@ class WordTokenizer:
                 "Expected a vocabulary of different words. "
                 f"Received: vocabulary={vocabulary!r}"
             )
-        self.vocabulary = entries
+        self.vocabulary: tuple[str, ...] = entries
         self.num_values = FIRST_WORD + len(words)
         self.num_texts = sum(len(words) ** (i + 1) for i in range(self.max_words))
         self._numbers = {word: i for i, (word,) in enumerate(words, FIRST_WORD)}
