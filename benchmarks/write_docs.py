@@ -11,10 +11,12 @@ import argparse
 import numpy as np
 from matplotlib.figure import Figure
 from pages import (
+    captioner,
     completion,
     features,
     flow,
     gan,
+    kills,
     mutation,
     notebooks,
     own_pictures,
@@ -38,12 +40,14 @@ PAGES = {
         "systems": readme.systems,
         "course": readme.course,
     },
+    "docs/command.md": {"interruptions": kills.block},
     "docs/mutation.md": {"mutants": mutation.block},
     "docs/own_pictures.md": {
         "sizes": own_pictures.sizes_block,
         "folders": own_pictures.folders_block,
     },
     "docs/python.md": {"features": features.block},
+    "docs/results/captioner.md": {"results": captioner.block},
     "docs/results/completion.md": {"results": completion.block},
     "docs/results/flow.md": {"results": flow.block},
     "docs/results/gan.md": {"results": gan.block},
@@ -119,6 +123,9 @@ def pictures():
     yield "overview", overview()
     samples = vae.generate(20, seed=0).reshape(2, 10, *vae.image_shape)
     yield "samples", plots.image_grid(samples)
+    by_class = load_pretrained("vae_mnist_by_class")
+    rows = [by_class.generate(10, np.full(10, digit), seed=0) for digit in range(10)]
+    yield "digits_by_class", plots.image_grid(np.stack(rows))
     x = data.binarize(data.load("mnist").x_test[:3], seed=0)
     yield (
         "attention",

@@ -80,6 +80,42 @@ def test_shipped_vae_reaches_its_published_bound():
     assert published["negative_log_likelihood_5000"]["value"] <= 84.8
 
 
+def test_shipped_vae_of_classes_reaches_its_published_numbers():
+    """The bound on a seeded subset, and the first of the classes' images again."""
+    published, mnist = pretrained_results("vae_mnist_by_class"), real("mnist")
+    model = load_pretrained("vae_mnist_by_class")
+    x = data.binarize(mnist.x_test, seed=0)
+    subset = np.random.default_rng(1).permutation(len(x))[:2000]
+    nats = -model.elbo(x[subset], mnist.y_test[subset])
+    margin = 2.6 * nats.std() / np.sqrt(len(nats))
+    assert abs(nats.mean() - published["negative_elbo"]["value"]) < margin
+    without = pretrained_results("vae_mnist")
+    assert published["epochs"] == without["epochs"]
+    better = without["negative_elbo"]["value"] - published["negative_elbo"]["value"]
+    assert better >= 1
+    asked = np.arange(2000) % 10
+    images = model.generate(2000, asked, seed=1)
+    right = load_pretrained("classifier_mnist").classify(images) == asked
+    share = published["recognized"]["value"]
+    margin = 2.6 * np.sqrt(share * (1 - share) / 2000)
+    assert abs(right.mean() - share) < margin
+    assert published["recognized"]["num_images"] == 10_000
+
+
+@pytest.mark.ci
+def test_shipped_captioner_is_right_as_often_as_published():
+    mnist, model = real("mnist"), load_pretrained("captioner_mnist")
+    x, pairs = number_words.held_out_images(mnist.x_test, mnist.y_test)
+    texts = number_words.names_of(pairs)
+    right = np.mean(model.describe(x)[:, 0] == texts)
+    published = pretrained_results("captioner_mnist")
+    assert abs(right - published["exact_match"]["value"]) <= 2 / len(x)
+    assert published["exact_match"]["num_images"] == len(x) == 2000
+    path = ROOT / "benchmarks" / "results" / "captioner.json"
+    measured = json.loads(path.read_text(encoding="utf-8"))["digits"]
+    assert abs(right - measured["right"]["value"]) <= 2 / len(x)
+
+
 def test_shipped_vae_of_avatars_reaches_its_published_bound():
     published = pretrained_results("vae_avatars")
     model, x = load_pretrained("vae_avatars"), data.load("avatars").x_test

@@ -74,7 +74,7 @@ def systems():
 
     gan = "self-attention GAN, temperature 1"
     flow = results("flow")["mnist"]["quality"][0]
-    avatars = avatars["avatars"]
+    avatars, captioner = avatars["avatars"], results("captioner")["digits"]
     rows = [
         [
             "`SelfAttention2D`",
@@ -127,6 +127,13 @@ def systems():
             "“four two” to an image: [both digits right](docs/results/transformer.md)",
             both_digits("generated"),
             f"{both_digits('real')}, real images",
+        ],
+        [
+            "`ImageCaptioner`",
+            "an image to “four two”: [both words right](docs/results/captioner.md)",
+            f"{captioner['right']['value']:.1%}",
+            f"{captioner['right, two classifiers in a row']['value']:.1%}, two "
+            "classifiers in a row",
         ],
         [
             "`CompletionVAE`",

@@ -184,18 +184,6 @@ def interrupted(command, share, name, whole):
 
 
 @each_command
-@pytest.mark.parametrize("moment", range(20))
-def test_killed(command, moment, whole):
-    """At random moments, half of them near the end, where files are written."""
-    share = np.random.default_rng(moment).random()
-    if moment % 2:
-        share = 0.8 + 0.2 * share
-    code, _ = interrupted(command, share, "SIGKILL", whole)
-    assert code == -signal.SIGKILL
-    check_it_can_be_repeated(command, whole)
-
-
-@each_command
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("moment", range(2))
 def test_asked_to_stop(command, name, moment, whole):
@@ -357,3 +345,15 @@ def test_damaged(command, name, damage):
     line = check_refused_in_a_line(command.start(*more))
     assert name in line
     assert before == {p: digest(p) for p in command.place.rglob("*") if p.is_file()}
+
+
+@each_command
+@pytest.mark.parametrize("moment", range(20))
+def test_killed(command, moment, whole):
+    """At random moments, half of them near the end, where files are written."""
+    share = np.random.default_rng(moment).random()
+    if moment % 2:
+        share = 0.8 + 0.2 * share
+    code, _ = interrupted(command, share, "SIGKILL", whole)
+    assert code == -signal.SIGKILL
+    check_it_can_be_repeated(command, whole)

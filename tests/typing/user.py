@@ -48,6 +48,14 @@ image: np.ndarray = writer.generate(1, ["four two"], seed=0)
 own, cross = writer.attention_maps(image, ["four two"])
 words: int = 0 if cross is None else cross.shape[-1]
 
+captioner = models.ImageCaptioner(["red", "blue"], max_words=3, image_shape=(28, 28, 1))
+captioner.compile("adam")
+captioner.fit(x, ["red blue"] * len(x), epochs=2)
+texts: np.ndarray = captioner.describe(x[:4], beam_width=4, num_samples=2)
+nats = captioner.log_likelihood(x[:4], texts[:, 0])
+seen: np.ndarray = captioner.attention_maps(x[:4], ["red", "blue", "red", "red red"])
+reader: models.ImageCaptioner = models.load_pretrained("captioner_mnist")
+
 attend = layers.SelfAttention2D("paper", chunk_size=256, data_format="channels_last")
 one_place = attend.attention_map(images, (3, 7))
 y, attention_map = attend(images, return_attention_scores=True)

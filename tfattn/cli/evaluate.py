@@ -32,7 +32,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
             )
     dataset = load_data(result)
     if result["data"] not in data.NAMES:
-        check_unchanged(arguments.run, system.batches(model, dataset, result["seed"]))
+        patience = result.get("patience")
+        batches, _ = system.training(model, dataset, result["seed"], patience)
+        check_unchanged(arguments.run, batches)
     result |= system.evaluate(model, dataset, **options)
     write_json(arguments.run / "metrics.json", result)
     print(f"\n{textwrap.fill(system.in_words(result), 79)}")

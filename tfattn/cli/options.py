@@ -21,12 +21,14 @@ class Options(ABC):
         data: Names of the data sets that it takes, the default first.
         takes_folders: Whether it takes a folder of pictures as well.
         takes_labels: Whether the model may have the classes of images.
+        takes_patience: Whether its loss says when a training is done.
     """
 
     name: str
     data: tuple[str, ...]
     takes_folders: bool = True
     takes_labels: bool = False
+    takes_patience: bool = True
 
     @property
     def epochs(self) -> int:
@@ -78,6 +80,7 @@ class GANOptions(Options):
     """A self-attention GAN."""
 
     name = "gan"
+    takes_patience = False
     data = ("mnist", "fashion_mnist", "digits", "avatars", "cifar10", "olivetti")
     takes_labels = True
 

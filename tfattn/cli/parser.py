@@ -41,6 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
             default=system.epochs,
             help="passes over the training images (default: %(default)s)",
         )
+        if system.takes_patience:
+            command.add_argument(
+                "--patience",
+                type=int,
+                metavar="EPOCHS",
+                help="hold out a tenth of the training images, and stop when their "
+                "loss has not fallen for so many epochs (default: train all epochs)",
+            )
         command.add_argument(
             "--out",
             type=Path,

@@ -12,6 +12,7 @@ import keras
 
 import tfattn
 from tfattn._checks import check_integer
+from tfattn.cli.early_stopping import is_over
 from tfattn.cli.rehearsal import check_disk, check_memory, rehearse
 from tfattn.cli.run_data import DATA_OPTIONS, described_data, load_data
 from tfattn.cli.summary import print_summary
@@ -30,6 +31,14 @@ def train(arguments: argparse.Namespace) -> None:
     system = SYSTEMS[arguments.system]
     check_integer("--epochs", arguments.epochs, 1)
     check_integer("--seed", arguments.seed, 0)
+    patience = getattr(arguments, "patience", None)  # a GAN has none
+    if patience is not None:
+        check_integer("--patience", patience, 1)
+        if getattr(arguments, "adversarial", False):
+            raise ValueError(
+                "The losses of an adversarial training do not say when it is done. "
+                f"Expected no --patience. Received: --patience {patience}"
+            )
     name = Path(arguments.data).resolve().name
     run = arguments.out or Path("runs") / f"{arguments.system}_{name}"
     callbacks = [_tensorboard(run)] if arguments.tensorboard else []
@@ -45,10 +54,11 @@ def train(arguments: argparse.Namespace) -> None:
             f"with. Received: {dataset.source}"
         )
     keras.utils.set_random_seed(arguments.seed)
-    not_options = ("system", "epochs", "versions", *DATA_OPTIONS)
+    not_options = ("system", "epochs", "patience", "versions", *DATA_OPTIONS)
     options = {k: v for k, v in config.items() if k not in not_options}
     model = system.build(dataset, **options)
-    folder = RunFolder(run, system.batches(model, dataset, arguments.seed))
+    batches, held_out = system.training(model, dataset, arguments.seed, patience)
+    folder = RunFolder(run, batches)
     run.mkdir(parents=True, exist_ok=True)
     try:
         with locked(run):
@@ -57,8 +67,18 @@ def train(arguments: argparse.Namespace) -> None:
             if other_versions:
                 print(f"other versions, which may round otherwise: {other_versions}")
             first_epoch = system.restored(model, folder, arguments.epochs)
+            over = is_over(folder.rows, patience)
+            if over and arguments.epochs > read_json(run / "config.json")["epochs"]:
+                raise ValueError(
+                    f"The training in {run} stopped early, after epoch {first_epoch}. "
+                    "Expected the same --epochs, or another --out for more. Received: "
+                    f"--epochs {arguments.epochs}"
+                )
             print_start(dataset)
-            if first_epoch < arguments.epochs:
+            if held_out is not None:
+                num_held_out = len(dataset.x_train) - len(batches.arrays[0])
+                print(f"held out: {num_held_out} training images")
+            if first_epoch < arguments.epochs and not over:
                 check_memory(model, folder.batches.batch_size)
                 check_disk(run, model)
                 print(
@@ -67,7 +87,15 @@ def train(arguments: argparse.Namespace) -> None:
                 )
                 rehearse(system, model, dataset, run, config)
             write_json(run / "config.json", config)
-            rows = system.fit(model, folder, first_epoch, arguments.epochs, callbacks)
+            rows = system.fit(
+                model,
+                folder,
+                first_epoch,
+                arguments.epochs,
+                callbacks,
+                held_out,
+                patience,
+            )
             finish(system, model, dataset, run, config, rows)
     except KeyboardInterrupt:
         if (run / "config.json").exists():
@@ -101,6 +129,7 @@ def finish(
         "source": dataset.source,
         "class_names": dataset.class_names,
         "parameters": model.count_params(),
+        "epochs_trained": len(rows),
         "training_seconds": round(sum(row["seconds"] for row in rows)),
         "machine": f"{_device()}, {keras.backend.backend()}",
         **system.measure(model, dataset),

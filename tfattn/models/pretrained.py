@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from tfattn.models.captioner.model import ImageCaptioner
 from tfattn.models.classifier import ImageClassifier
 from tfattn.models.completion.model import CompletionVAE
 from tfattn.models.flow.model import AttentionFlow
@@ -14,6 +15,7 @@ from tfattn.models.vae.model import AttentionVAE
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 MODELS = {
+    "captioner_mnist": ImageCaptioner,
     "classifier_binarized_mnist": ImageClassifier,
     "classifier_fashion_mnist": ImageClassifier,
     "classifier_mnist": ImageClassifier,
@@ -26,15 +28,20 @@ MODELS = {
     "transformer_words": ImageTransformer,
     "vae_avatars": AttentionVAE,
     "vae_mnist": AttentionVAE,
+    "vae_mnist_by_class": AttentionVAE,
 }
 
 
 @overload
-def load_pretrained(name: Literal["vae_avatars", "vae_mnist"]) -> AttentionVAE: ...
+def load_pretrained(
+    name: Literal["vae_avatars", "vae_mnist", "vae_mnist_by_class"],
+) -> AttentionVAE: ...
 @overload
 def load_pretrained(
     name: Literal["transformer_mnist", "transformer_words"],
 ) -> ImageTransformer: ...
+@overload
+def load_pretrained(name: Literal["captioner_mnist"]) -> ImageCaptioner: ...
 @overload
 def load_pretrained(name: Literal["completion_olivetti"]) -> CompletionVAE: ...
 @overload
@@ -60,10 +67,12 @@ def load_pretrained(name: str) -> Any:
 
     Args:
         name: `"vae_mnist"`: `AttentionVAE` on MNIST, dynamically binarized;
-            `"vae_avatars"`: the same in color, on avatars;
+            `"vae_mnist_by_class"`: the same, conditional on the class;
+            `"vae_avatars"`: the same in color, on avatars, without classes;
             `"transformer_mnist"`: `ImageTransformer` on MNIST, dynamically binarized;
             `"transformer_words"`: the same on images of two digits, conditional on a
             text of two number words;
+            `"captioner_mnist"`: `ImageCaptioner` of images of two digits;
             `"completion_olivetti"`: `CompletionVAE` on faces of 64×64 pixels;
             `"flow_mnist"`: `AttentionFlow` on MNIST, conditional on the class;
             `"flow_avatars"`: the same on avatars, conditional on a sentence;

@@ -10,6 +10,7 @@ from keras.callbacks import Callback, LambdaCallback
 from matplotlib.figure import Figure
 
 from tfattn import data
+from tfattn.cli.early_stopping import EarlyStopping, hold_out, is_over
 from tfattn.cli.options import Options
 from tfattn.cli.progress import ProgressBar
 from tfattn.data import Dataset
@@ -23,6 +24,8 @@ from tfattn.training.runs import write_figure
 AVATAR_SEED = 1
 # Small sets are repeated until an epoch has about so many images.
 EPOCH_SIZE = 9600
+# Of held-out images in an epoch.
+LEAST_EXAMPLES = 1000
 ModelT = TypeVar("ModelT", bound=ImageModel)
 
 
@@ -56,6 +59,21 @@ class System(Options, Generic[ModelT]):
             self.repeats(dataset),
         )
 
+    def training(
+        self, model: ModelT, dataset: Dataset, seed: int, patience: int | None
+    ) -> tuple[ShuffledBatches, tuple | None]:
+        """What the model is trained on and, with patience, arrays to stop by.
+
+        The arrays are repeated if they are few, since a model's loss is random.
+        """
+        if patience is None:
+            return self.batches(model, dataset, seed), None
+        rest, held_out = hold_out(dataset, seed)
+        arrays = self.training_arrays(held_out, model)
+        num_examples = max(len(held_out.x_train), LEAST_EXAMPLES)
+        rows = np.arange(num_examples) % len(arrays[0])
+        return self.batches(model, rest, seed), tuple(a[rows] for a in arrays)
+
     def repeats(self, dataset: Dataset) -> int:
         """How often an epoch shows each image: own pictures are often few."""
         if dataset.name in data.NAMES:
@@ -78,11 +96,21 @@ class System(Options, Generic[ModelT]):
         first_epoch: int,
         epochs: int,
         callbacks: Sequence[Callback] = (),
+        held_out: tuple | None = None,
+        patience: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Trains from an epoch of `restored` on: the rows of the history."""
+        """Trains from an epoch of `restored` on: the rows of the history.
+
+        With `held_out` arrays, see `training`, and `patience`, see
+        `tfattn.cli.early_stopping`, it may end before all epochs.
+        """
+        if is_over(folder.rows, patience):
+            epochs = first_epoch
         if folder.is_finished and first_epoch >= epochs:
             print("training had finished", flush=True)
             return folder.rows
+        if patience is not None:
+            callbacks = [*callbacks, EarlyStopping(folder, patience)]
         if first_epoch:
             print(f"going on after epoch {first_epoch}", flush=True)
         run = folder.path
@@ -101,12 +129,13 @@ class System(Options, Generic[ModelT]):
             shuffle=False,
             initial_epoch=first_epoch,
             epochs=epochs,
+            validation_data=held_out,
             callbacks=[
                 LambdaCallback(on_epoch_end=measure),
                 folder,
                 LambdaCallback(on_epoch_end=draw),
-                *callbacks,
                 ProgressBar(self.describe),
+                *callbacks,
             ],
             verbose=0,
         )
