@@ -1,4 +1,4 @@
-"""What the captioners in the package write, and what each word depends on.
+"""What the captioner in the package writes, and what each word depends on.
 
     python benchmarks/captioner.py
 
@@ -13,15 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from tfattn import data
-from tfattn.data import avatars, number_words
-from tfattn.data.avatars import drawing
+from tfattn.data import number_words
 from tfattn.evaluation import metrics
 from tfattn.models import load_pretrained
 from tfattn.training.runs import write_json
 
 RESULTS = Path(__file__).parent / "results" / "captioner.json"
 BEAM_WIDTH = 8
-NUM_SENTENCES = 1000
 SEED = 0
 
 
@@ -92,40 +90,8 @@ def of_digits():
     return found
 
 
-def of_avatars():
-    """`captioner_avatars`, on test avatars."""
-    model, dataset = load_pretrained("captioner_avatars"), data.load("avatars")
-    x, attributes = dataset.x_test, np.asarray(dataset.y_test)
-    texts = avatars.sentences(attributes)
-    with_hat = attributes[:, avatars.NAMES.index("hat")] > 0
-    covered = x[with_hat].copy()
-    # The rows of the hat, which hold a part of the hair as well.
-    hat = np.isin(drawing.figures(), [drawing.ID["hat"], drawing.ID["hat_dark"]])
-    covered[:, : 1 + hat.nonzero()[5].max()] = x[with_hat][:, :1, :1]
-    names = avatars.ATTRIBUTES["hat"].values[1:]
-
-    def says_hat(images):
-        found = model.describe(images)[:, 0]
-        return [any(name in text for name in names) for text in found]
-
-    flow = load_pretrained("flow_avatars")
-    asked = texts[:NUM_SENTENCES]
-    drawn = flow.generate(len(asked), asked, seed=SEED)
-    return {
-        "protocol": f"{len(x)} test avatars, greedy search; rows of the hat covered by "
-        "the color of a corner; intervals: 95 %, over images",
-        "right": share(right_words(model, x, texts).all(axis=1)),
-        "nats": metrics.mean_estimate(-model.log_likelihood(x, texts))._asdict(),
-        "says a hat": share(says_hat(x[with_hat])),
-        "says a hat, its rows covered": share(says_hat(covered)),
-        "round trip": share(right_words(model, drawn, asked).all(axis=1)),
-    }
-
-
 def main():
-    content = {"machine": f"{platform.system()}, float32", "digits": of_digits()}
-    content["avatars"] = of_avatars()
-    write_json(RESULTS, content)
+    write_json(RESULTS, {"machine": platform.system(), "digits": of_digits()})
 
 
 if __name__ == "__main__":

@@ -10,16 +10,16 @@ def block():
     of_run = pretrained_results("captioner_mnist")
     rows = [
         ["greedy search", _share(digits["right"])],
-        ["beam search", _share(digits["right, by a beam"])],
+        ["beam search, width 8", _share(digits["right, by a beam"])],
         [
             "two classifiers in a row, `classifier_mnist`",
             _share(digits["right, two classifiers in a row"]),
         ],
         [
-            "pairs that training shows, of test digits",
+            "pairs that occur in training, made of test digits",
             _share(digits["right, pairs that training shows"]),
         ],
-        ["black and white images", _share(digits["right, black and white"])],
+        ["the same images, binarized", _share(digits["right, black and white"])],
     ]
     hidden = [
         [f"{side} half", *(_share(digits[f"{side} half hidden"][w]) for w in WORDS)]
@@ -30,15 +30,16 @@ def block():
         *table(["both words right", "share of the images"], rows),
         "",
         "Negative log-likelihood of the true text: "
-        f"{interval(digits['nats'], 4)} nats. Protocol: {digits['protocol']}. The "
-        f"model has {of_run['parameters']} parameters and was trained for "
-        f"{of_run['epochs']} epochs, {of_run['training_seconds'] / 60:.0f} minutes on "
-        f"{of_run['machine']}, bfloat16.",
+        f"{interval(digits['nats'], 4)} nats per text. Protocol: "
+        f"{digits['protocol']}. The model has {of_run['parameters']} parameters and "
+        f"was trained for {of_run['epochs']} epochs, "
+        f"{of_run['training_seconds'] / 60:.0f} minutes on {of_run['machine']}, "
+        "bfloat16.",
         "",
         "## Which part of the image each word depends on",
         "",
         "Attention maps show where a layer attends to, not what a word depends on. So "
-        "one half of the image is made black:",
+        "one half of the image is made black, which training never shows:",
         "",
         *table(["hidden", "first word right", "second word right"], hidden),
         "",

@@ -101,7 +101,7 @@ def test_texts_and_maps_stand_beside_their_images(monkeypatch, tmp_path):
         )
     monkeypatch.setattr(captioner, "write_figure", lambda *_: None)
     SYSTEM.draw(model, digits, tmp_path)
-    images, names, _ = drawn["image_grid"]
+    images, names = drawn["image_grid"]
     np.testing.assert_array_equal(images[:, 0], x)
     assert names == list(texts)
     images, maps, names, _ = drawn["weight_figure"]
@@ -133,7 +133,7 @@ def test_a_run(run, monkeypatch):
     nats = -model.log_likelihood(x, texts).mean()
     assert result["negative_log_likelihood"]["value"] == pytest.approx(nats, rel=1e-5)
     assert 0 <= result["exact_match"]["value"] <= 1
-    assert result["exact_match_by_chance"] == pytest.approx(1 / 20)
+    assert result["exact_match_of_the_most_frequent"] == pytest.approx(1 / 20)
     assert "20 of 100 held out" in result["protocol"]
     for name in ("samples", "attention"):
         assert (run / f"{name}.png").read_bytes()[:4] == b"\x89PNG"

@@ -92,7 +92,7 @@ def test_recognized_as_the_class_asked_for(model, monkeypatch):
     words = SYSTEM.in_words(result)
     assert "recognizes 80.0% of 90 generated images" in words
     others = result["negative_elbo_of_other_classes"]["value"]
-    assert f"Given a wrong class, it needs at most {others:.1f} nats." in words
+    assert f"Told a wrong one, it needs at most {others:.1f} nats." in words
     assert "66.7% of the test images as theirs" in words
     assert "The VAE in this package" not in words  # it has no classes
 

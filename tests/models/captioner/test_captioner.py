@@ -372,6 +372,52 @@ def test_dropout_is_for_training_alone():
     assert np.abs(ops.convert_to_numpy(trained) + first).max() > 1e-2
 
 
+def test_noise_replaces_words_that_are_read_and_none_that_are_predicted():
+    made, x = model(word_noise=0.4), np.repeat(images(1), 500, axis=0)
+    words = np.repeat(made.tokenizer.tokenize(["blue red"]), 500, axis=0)
+    read = ops.convert_to_numpy(made._with_noise(words))
+    assert np.all(read[:, 2] == 0) and {*read[:, :2].ravel()} == {2, 3, 4}
+    # A third of the random words are the true ones.
+    share = np.mean(read != words, axis=0)
+    np.testing.assert_allclose(share, [0.27, 0.27, 0], atol=0.1)
+    exact = made.log_likelihood(x[:1], ["blue red"])[0]
+    trained = made([x, words], training=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(trained["words"]), words)
+    nats = -ops.convert_to_numpy(trained["negative_log_likelihood"])
+    # Where both words that are read are the true ones, nothing changes.
+    assert np.ptp(nats) > 1e-2
+    assert np.mean(np.abs(nats - exact) < 1e-4) > 0.3
+
+
+def test_the_likelihood_of_the_words_that_are_predicted():
+    """With other words read, by the loops of `by_hand`."""
+    made, x = model(), images(1)
+    words, read = [3, 2, 0], [4, 3, 0]
+    logits, _ = by_hand(made, x[0], read)
+    found = made._logits(x, np.array([words], "int32"), read=np.array([read], "int32"))
+    found = checks.numpy_of(found)[0]
+    np.testing.assert_allclose(found[:, 2:], logits[:, 2:], atol=1e-3)
+    # After the end nothing follows, whatever is read.
+    other = made._logits(
+        x, np.array([[3, 0, 0]], "int32"), read=np.array([read], "int32")
+    )
+    assert np.all(checks.numpy_of(other)[0, 2, 2:] == -1e9)
+
+
+def test_training_shifts_images():
+    made = model(max_shift=1, image_shape=(4, 6, 1))
+    x = np.zeros((200, 4, 6, 1), "float32")
+    x[:, 2, 3] = 1
+    shifted = ops.convert_to_numpy(made.augmentation(x, training=True))
+    places = {tuple(place[1:3]) for place in np.argwhere(shifted > 0.5)}
+    assert places == {(row, column) for row in (1, 2, 3) for column in (2, 3, 4)}
+    words = made.tokenizer.tokenize(["red"] * 200)
+    nats = made([x, words], training=True)["negative_log_likelihood"]
+    assert np.ptp(ops.convert_to_numpy(nats)) > 1e-3
+    nats = made([x, words], training=False)["negative_log_likelihood"]
+    assert np.ptp(ops.convert_to_numpy(nats)) < 1e-4
+
+
 # --- bad input ----------------------------------------------------------------
 
 
@@ -434,6 +480,8 @@ def test_bad_texts(texts):
         ({"num_layers": 0}, "`num_layers`"),
         ({"max_words": 0}, "`max_words`"),
         ({"dropout": 1.0}, "dropout"),
+        ({"word_noise": 1.0}, "word_noise"),
+        ({"max_shift": -1}, "`max_shift`"),
         ({"image_shape": (4, 6)}, "image_shape"),
     ],
 )

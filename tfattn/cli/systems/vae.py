@@ -156,8 +156,8 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
         if "negative_elbo_of_other_classes" in result:
             more = result["negative_elbo_of_other_classes"]["value"]
             words += (
-                " This is given the class of the image. Given a wrong class, it needs "
-                f"at most {more:.1f} nats."
+                " The model is told the class of each image. Told a wrong one, it "
+                f"needs at most {more:.1f} nats."
             )
         if "recognized" in result:
             words += (
@@ -221,7 +221,10 @@ def _of_classes(model, dataset, x_test, classes):
     others = (classes + 1) % model.num_classes
     bound = metrics.mean_estimate(-model.elbo(x_test, others))
     print_estimate("negative_elbo_of_other_classes", bound)
-    protocol = f"{pixels_in_words(dataset, model.levels)}; other classes: label + 1"
+    protocol = (
+        f"{pixels_in_words(dataset, model.levels)}; other class: (label + 1) mod "
+        f"{model.num_classes}"
+    )
     found = {"negative_elbo_of_other_classes": bound._asdict()}
     judge = f"classifier_{dataset.name}"
     if judge in MODELS:

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from tfattn._checks import check_integer, checked_images
+from tfattn._checks import check_integer, check_share, checked_images
 from tfattn._typing import Tensor
 from tfattn.densities import categorical_log_density
 from tfattn.models.base import IMAGES_AT_ONCE
@@ -16,7 +16,8 @@ from tfattn.models.captioner.describing import CaptionerDescribing
 from tfattn.models.captioner.networks import PatchEncoder, WordDecoder
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
-from tfattn.models.tokenizer import WordTokenizer
+from tfattn.models.replicas import drawn
+from tfattn.models.tokenizer import FIRST_WORD, NO_WORD, WordTokenizer
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -52,6 +53,11 @@ class ImageCaptioner(CaptionerDescribing):
         width: Channels of a patch's and of a word's vector.
         dropout: Share of weights and outputs that training drops, see
             `TransformerDecoderLayer`.
+        word_noise: Share of the words before that training replaces by random ones,
+            so that each word is read from the image, and not guessed from those before
+            it; compare word dropout, Bowman et al., arXiv:1511.06349, section 3.1.
+        max_shift: Pixels by which training shifts images at most, each way, zeros
+            moving in.
         seed: Seed of the random numbers in training.
 
     Attributes:
@@ -85,6 +91,8 @@ class ImageCaptioner(CaptionerDescribing):
         num_heads: int = 4,
         width: int = 64,
         dropout: float = 0.0,
+        word_noise: float = 0.0,
+        max_shift: int = 0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -94,8 +102,19 @@ class ImageCaptioner(CaptionerDescribing):
         self.num_heads = check_integer("num_heads", num_heads, least=1)
         self.width = check_integer("width", width, least=1)
         self.dropout = dropout
+        check_share("word_noise", word_noise)
+        self.word_noise = word_noise
+        self.max_shift = check_integer("max_shift", max_shift, least=0)
         sizes = (self.num_layers, self.num_heads, self.width, dropout)
         with self._settings(self.dtype_policy):
+            h, w, _ = self.image_shape
+            self.augmentation = keras.layers.RandomTranslation(
+                min(1.0, self.max_shift / h),
+                min(1.0, self.max_shift / w),
+                fill_mode="constant",
+                interpolation="nearest",
+                seed=self.seed,
+            )
             self.encoder = PatchEncoder(patch_size, *sizes)
             self.decoder = WordDecoder(
                 self.tokenizer.num_values, self.tokenizer.max_words, *sizes
@@ -114,16 +133,31 @@ class ImageCaptioner(CaptionerDescribing):
                 "Expected images and their words, a pair. Received: one tensor"
             )
         x, (words,) = self._split(inputs)
-        logits = self._logits(x, words, training)
+        read = words
+        if training and self.max_shift:
+            x = self.augmentation(x, training=True)
+        if training and self.word_noise:
+            read = self._with_noise(words)
+        logits = self._logits(x, words, training, read)
         return {
             "words": words,
             "logits": logits,
             "negative_log_likelihood": -categorical_log_density(words, logits),
         }
 
-    def _logits(self, x, words, training: bool | None = False):
+    def _with_noise(self, words):
+        """Words (n, max_words), some replaced by random ones."""
+        shape, seed = ops.shape(words), self.seed_generator
+        replaced = drawn(keras.random.uniform, shape, seed) < self.word_noise
+        num_words = self.tokenizer.num_values - FIRST_WORD
+        random = num_words * drawn(keras.random.uniform, shape, seed)
+        random = FIRST_WORD + ops.cast(random, "int32")
+        replaced = ops.logical_and(replaced, ops.not_equal(words, NO_WORD))
+        return ops.where(replaced, random, words)
+
+    def _logits(self, x, words, training: bool | None = False, read=None):
         context = self.encoder(x, training=training)
-        return self.decoder(words, context, training=training)
+        return self.decoder(words, context, read=read, training=training)
 
     def _compared(self, outputs):
         values = self.tokenizer.num_values
@@ -220,4 +254,6 @@ class ImageCaptioner(CaptionerDescribing):
             "num_heads": self.num_heads,
             "width": self.width,
             "dropout": self.dropout,
+            "word_noise": self.word_noise,
+            "max_shift": self.max_shift,
         }

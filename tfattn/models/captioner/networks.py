@@ -92,6 +92,7 @@ class WordDecoder(layers.Layer):
     Call arguments:
         words: Integers (n, max_words), see `WordTokenizer`.
         context: Tensor (n, m, width).
+        read: Words (n, max_words) that the network reads in the place of `words`.
         training: Whether dropout is on.
 
     Output:
@@ -140,10 +141,15 @@ class WordDecoder(layers.Layer):
         self.head.build(shape)
 
     def call(
-        self, words: Tensor, context: Tensor, training: bool | None = None
+        self,
+        words: Tensor,
+        context: Tensor,
+        read: Tensor | None = None,
+        training: bool | None = None,
     ) -> Tensor:
         before = _words_before(words)
-        x = self.positions(self.embedding(before))
+        read_before = before if read is None else _words_before(read)
+        x = self.positions(self.embedding(read_before))
         for layer in self.decoder_layers:
             x = layer(x, context, training=training)
         logits = self.head(self.norm(x))
