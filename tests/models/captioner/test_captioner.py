@@ -11,7 +11,6 @@ from keras import ops
 
 from tfattn.models import ImageCaptioner
 
-pytestmark = pytest.mark.backend
 WORDS = ("red", "green", "blue")
 SHAPE = (4, 6, 2)
 # All of 1 to 3 words: 3 + 9 + 27.
@@ -127,6 +126,7 @@ def by_hand(made, image, words):
 # --- the network --------------------------------------------------------------
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("words", [[3, 2, 4], [4, 0, 0]])
 def test_network_equals_loops(words):
     made, x = model(), images(2)
@@ -142,6 +142,7 @@ def test_network_equals_loops(words):
         np.testing.assert_allclose(of_image, expected_maps, atol=1e-4)
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("dtype_policy", ["mixed_bfloat16"], indirect=True)
 def test_mixed_precision(dtype_policy):
     made, x = model(), images(3)
@@ -160,6 +161,7 @@ def test_mixed_precision(dtype_policy):
     assert made.describe(x).shape == (3, 1)
 
 
+@pytest.mark.backend
 def test_one_step_moves_every_weight(eagerly):
     made = model()
     made.compile(keras.optimizers.SGD(1.0))
@@ -197,6 +199,7 @@ def test_log_likelihood_is_the_sum_over_the_words():
         assert made.log_likelihood(x, [text])[0] == pytest.approx(total, abs=1e-4)
 
 
+@pytest.mark.backend
 def test_the_loss_is_the_mean_of_the_negative_log_likelihood():
     made, x = model(), images(3)
     texts = ["red", "Blue, green!", "blue blue red"]
@@ -241,7 +244,9 @@ def beam_search(made, x, beam_width):
     return [" ".join(WORDS[k - 2] for k in words) for words, _, _ in beams]
 
 
-@pytest.mark.parametrize("beam_width", [1, 2, 5])
+@pytest.mark.parametrize(
+    "beam_width", [1, pytest.param(2, marks=pytest.mark.backend), 5]
+)
 def test_beam_search(beam_width):
     made, x = model(), images(4)
     found = made.describe(x, beam_width=beam_width, num_samples=beam_width)
@@ -259,7 +264,9 @@ def test_a_beam_of_all_texts_finds_the_likeliest_in_order():
     assert found.tolist() == np.array(TEXTS)[order].tolist()
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize(
+    "temperature", [pytest.param(1.0, marks=pytest.mark.backend), 0.5]
+)
 def test_texts_are_drawn_with_their_probability(temperature):
     """Word by word: with another temperature the words' probabilities change."""
     made, x = model(max_words=2, spread=0.3), images(1)
@@ -313,6 +320,7 @@ def test_the_seed_fixes_what_is_drawn():
 # --- the maps -----------------------------------------------------------------
 
 
+@pytest.mark.backend
 def test_maps_show_what_each_word_attends_to():
     made, x = model(num_layers=3), images(2)
     maps = made.attention_maps(x, ["red blue", "green"])
@@ -372,6 +380,7 @@ def test_dropout_is_for_training_alone():
     assert np.abs(ops.convert_to_numpy(trained) + first).max() > 1e-2
 
 
+@pytest.mark.backend
 def test_noise_replaces_words_that_are_read_and_none_that_are_predicted():
     made, x = model(word_noise=0.4), np.repeat(images(1), 500, axis=0)
     words = np.repeat(made.tokenizer.tokenize(["blue red"]), 500, axis=0)
@@ -404,6 +413,7 @@ def test_the_likelihood_of_the_words_that_are_predicted():
     assert np.all(checks.numpy_of(other)[0, 2, 2:] == -1e9)
 
 
+@pytest.mark.backend
 def test_training_shifts_images():
     made = model(max_shift=1, image_shape=(4, 6, 1))
     x = np.zeros((200, 4, 6, 1), "float32")
