@@ -8,9 +8,28 @@ import json
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 
 from tfattn.models.pretrained import WEIGHTS
+
+
+def compress(path):
+    """Writes an HDF5 file again, its arrays compressed without loss."""
+    part = path.with_suffix(".part")
+    with h5py.File(path) as source, h5py.File(part, "w") as target:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                # A small array would need more room for its chunk.
+                large = item.size > 4096
+                options = {"compression": "gzip", "shuffle": True} if large else {}
+                item = target.create_dataset(name, data=item[()], **options)
+            else:
+                target.require_group(name).attrs.update(item.attrs)
+
+        source.visititems(copy)
+    part.replace(path)
 
 
 def main(run, name):
@@ -20,6 +39,7 @@ def main(run, name):
     bare.set_weights(model.get_weights())
     weights = WEIGHTS / f"{name}.weights.h5"
     bare.save_weights(weights)
+    compress(weights)
     arguments = {
         key: value
         for key, value in bare.get_config().items()
