@@ -329,7 +329,7 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"one of \[.*'vae_mnist'\].*'vae'"):
+    with pytest.raises(ValueError, match=r"one of \[.*'vae_mnist'.*\].*'vae'"):
         load_pretrained("vae")
 
 
