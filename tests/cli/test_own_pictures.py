@@ -382,7 +382,7 @@ def test_every_data_set_that_is_offered_can_be_trained_on(system, name):
         x, y = avatars.draw(10, seed=0)
     dataset = data.Dataset(name, "made by hand", x, y, x, y)
     arguments = vars(build_parser().parse_args(["train", system]))
-    general = ("system", "epochs", "out", "resume", "tensorboard", "action")
+    general = ("system", "epochs", "out", "resume", "tensorboard", "patience", "action")
     general += DATA_OPTIONS
     options = {k: v for k, v in arguments.items() if k not in general}
     model = SYSTEMS[system].build(dataset, **options)
