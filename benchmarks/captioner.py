@@ -27,14 +27,13 @@ def share(right):
     return metrics.mean_estimate(np.asarray(right, "float64"))._asdict()
 
 
-def words_of(model, texts):
-    return model.tokenizer.tokenize(texts)
-
-
 def right_words(model, x, texts, **options):
     """Whether each word is right (n, max_words)."""
-    found = model.describe(x, **options)[:, 0]
-    return words_of(model, found) == words_of(model, texts)
+    found, expected = (
+        model.tokenizer.tokenize(written)
+        for written in (model.describe(x, **options)[:, 0], texts)
+    )
+    return found == expected
 
 
 def of_digits():
@@ -42,8 +41,8 @@ def of_digits():
     model, mnist = load_pretrained("captioner_mnist"), data.load("mnist")
     x, pairs = number_words.held_out_images(mnist.x_test, mnist.y_test)
     texts = number_words.names_of(pairs)
-    seen, seen_pairs = number_words.draw_pairs(
-        mnist.x_test, mnist.y_test, number_words.TRAINING_PAIRS, len(x), SEED
+    seen, seen_pairs = number_words.training_images(
+        mnist.x_test, mnist.y_test, len(x), SEED
     )
     seen_texts = number_words.names_of(seen_pairs)
     half = x.shape[2] // 2
@@ -53,7 +52,6 @@ def of_digits():
     maps = model.attention_maps(x, texts).mean(axis=(1, 2))  # (n, 2, rows, columns)
     on_left = maps[..., : maps.shape[-1] // 2].sum(axis=(-2, -1))
     drawn = load_pretrained("transformer_words").generate(len(texts), texts, seed=SEED)
-    beam = {"beam_width": BEAM_WIDTH}
     classifiers = {
         name: load_pretrained(name)
         for name in ("classifier_mnist", "classifier_binarized_mnist")
@@ -63,7 +61,10 @@ def of_digits():
         "protocol": f"{len(x)} images of {number_words.WORDS_ON_TEST_PAIRS}; greedy "
         "search; a hidden half is black; intervals: 95 %, over images",
         "right": share(right_words(model, x, texts).all(axis=1)),
-        "right, by a beam": share(right_words(model, x, texts, **beam).all(axis=1)),
+        "beam_width": BEAM_WIDTH,
+        "right, by a beam": share(
+            right_words(model, x, texts, beam_width=BEAM_WIDTH).all(axis=1)
+        ),
         "right, two classifiers in a row": share(
             number_words.recognized(classifiers["classifier_mnist"], x, pairs)
         ),

@@ -4,13 +4,18 @@ from pages.blocks import interval, results, table
 
 from tfattn.models import pretrained_results
 
+WORDS = ("first", "second")
+
 
 def block():
     digits = results("captioner")["digits"]
     of_run = pretrained_results("captioner_mnist")
     rows = [
         ["greedy search", _share(digits["right"])],
-        ["beam search, width 8", _share(digits["right, by a beam"])],
+        [
+            f"beam search, width {digits['beam_width']}",
+            _share(digits["right, by a beam"]),
+        ],
         [
             "two classifiers in a row, `classifier_mnist`",
             _share(digits["right, two classifiers in a row"]),
@@ -54,9 +59,6 @@ def block():
         "`classifier_binarized_mnist` in the captioner's place finds both digits in "
         f"{_share(digits['round trip, a classifier in its place'])}.",
     ]
-
-
-WORDS = ("first", "second")
 
 
 def _share(estimate):

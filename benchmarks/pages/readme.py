@@ -130,7 +130,7 @@ def systems():
         ],
         [
             "`ImageCaptioner`",
-            "an image to “four two”: [both words right](docs/results/captioner.md)",
+            "two digits to “four two”: [both words right](docs/results/captioner.md)",
             f"{captioner['right']['value']:.1%}",
             f"{captioner['right, two classifiers in a row']['value']:.1%}, two "
             "classifiers in a row",

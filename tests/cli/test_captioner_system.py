@@ -162,6 +162,16 @@ def test_a_picture_in_words(run, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[1].endswith(texts[0])
 
 
+def test_the_model_in_the_package_describes_two_digits(tmp_path, capsys):
+    mnist, path = data.load("mnist"), tmp_path / "picture.png"
+    chosen = [np.flatnonzero(mnist.y_test == digit)[0] for digit in (7, 0)]
+    image = np.concatenate(mnist.x_test[chosen], axis=1)[..., 0]
+    Image.fromarray((255 * image).astype("uint8")).resize((280, 140)).save(path)
+    cli.main(["describe", str(path), "--num-texts", "2"])
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("%   seven zero") and not second.endswith("seven zero")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),

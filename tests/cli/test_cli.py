@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import small
 from conftest import on_tensorflow
 from PIL import Image
 
@@ -56,16 +57,7 @@ def smaller(model_class):
     return made
 
 
-def few_digits(name, load=data.load, num_images=128):
-    """The middle of a few digits: 12×16 pixels, so that a training takes seconds."""
-    digits = load("digits")
-    return dataclasses.replace(
-        digits,
-        x_train=digits.x_train[:num_images, 8:20, 6:22],
-        y_train=digits.y_train[:num_images],
-        x_test=digits.x_test[:num_images, 8:20, 6:22],
-        y_test=digits.y_test[:num_images],
-    )
+few_digits = functools.partial(small.few_digits, num_train=128, num_test=128)
 
 
 def history(run):
@@ -492,7 +484,7 @@ def test_adversarial_completion_goes_on(tmp_path, monkeypatch, eagerly):
     monkeypatch.setattr(completion, "NUM_TEST_IMAGES", 8)
     system = completion.CompletionSystem
     monkeypatch.setattr(system, "draw", lambda *arguments: None)
-    few = functools.partial(few_digits, num_images=64)
+    few = functools.partial(few_digits, num_train=64, num_test=64)
     monkeypatch.setattr(data, "load", few)
     options = ["--data", "digits", "--adversarial", "--gate", "--epochs", "2", "--out"]
     arguments = ["train", "completion", *options]

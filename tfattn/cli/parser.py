@@ -142,9 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
             "(default: %(default)s)"
         ),
     )
-    command.add_argument(
-        "--run", type=Path, help=f"{RUN} (default: the model in the package)"
-    )
+    _add_run(command)
     command.add_argument(
         "--num-samples",
         type=int,
@@ -169,9 +167,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="the picture; for the model in the package, two white digits side by side "
         "on black",
     )
-    command.add_argument(
-        "--run", type=Path, help=f"{RUN} (default: the model in the package)"
-    )
+    _add_run(command)
     command.add_argument(
         "--num-texts",
         type=int,
@@ -199,6 +195,12 @@ def _add_folder_options(parser):
         choices=("folders",),
         help="with a folder of pictures: each folder in it is a class "
         "(default: no classes)",
+    )
+
+
+def _add_run(parser):
+    parser.add_argument(
+        "--run", type=Path, help=f"{RUN} (default: the model in the package)"
     )
 
 

@@ -91,6 +91,13 @@ def draw_pairs(
     return np.concatenate(sides, axis=2), chosen
 
 
+def training_images(
+    x: np.ndarray, y: np.ndarray, n: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`draw_pairs` of the pairs to train on, all but the held-out ones."""
+    return draw_pairs(x, y, TRAINING_PAIRS, n, seed)
+
+
 def held_out_images(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images of held-out pairs to measure with, and their pairs.
 

@@ -48,7 +48,9 @@ class System(Options, Generic[ModelT]):
         self, dataset: Dataset, model: ModelT
     ) -> tuple[np.ndarray, ...]:
         """The images to train on and, for a model with a condition, the condition."""
-        return (dataset.x_train,)
+        if model.num_classes is None:
+            return (dataset.x_train,)
+        return dataset.x_train, labels_of(dataset)[0]
 
     def batches(self, model: ModelT, dataset: Dataset, seed: int) -> ShuffledBatches:
         """What the model is trained on."""

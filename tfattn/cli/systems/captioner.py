@@ -58,12 +58,8 @@ class CaptionerSystem(CaptionerOptions, System[ImageCaptioner]):
     ) -> tuple[np.ndarray, ...]:
         if dataset.name == "avatars":
             return dataset.x_train, avatars.sentences(np.asarray(dataset.y_train))
-        images, pairs = number_words.draw_pairs(
-            dataset.x_train,
-            labels_of(dataset)[0],
-            number_words.TRAINING_PAIRS,
-            NUM_TRAINING_PAIRS,
-            model.seed,
+        images, pairs = number_words.training_images(
+            dataset.x_train, labels_of(dataset)[0], NUM_TRAINING_PAIRS, model.seed
         )
         return images, number_words.names_of(pairs)
 

@@ -33,11 +33,6 @@ class ClassifierSystem(ClassifierOptions, System[ImageClassifier]):
             seed=seed,
         )
 
-    def training_arrays(
-        self, dataset: Dataset, model: ImageClassifier
-    ) -> tuple[np.ndarray, ...]:
-        return dataset.x_train, labels_of(dataset)[0]
-
     def describe(self, logs: dict[str, float]) -> str:
         return (
             f"cross-entropy {logs['loss']:.4f}, "

@@ -44,13 +44,6 @@ class SampledSystem(System[ModelT]):
     ) -> np.ndarray:
         """Images (n, h, w, c) of these classes, as they are judged and shown."""
 
-    def training_arrays(
-        self, dataset: Dataset, model: ModelT
-    ) -> tuple[np.ndarray, ...]:
-        if model.num_classes is None:
-            return (dataset.x_train,)
-        return dataset.x_train, labels_of(dataset)[0]
-
     def epoch_figure(self, model: ModelT, epoch: int) -> Figure:
         return plots.image_grid(
             self.sheet(model), title=f"the same noise, epoch {epoch}"

@@ -86,16 +86,10 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
     def training_arrays(
         self, dataset: Dataset, model: ImageTransformer
     ) -> tuple[np.ndarray, ...]:
-        if model.condition is None:
-            return (dataset.x_train,)
-        if model.condition == "class":
-            return dataset.x_train, labels_of(dataset)[0]
-        images, pairs = number_words.draw_pairs(
-            dataset.x_train,
-            labels_of(dataset)[0],
-            number_words.TRAINING_PAIRS,
-            NUM_TRAINING_PAIRS,
-            model.seed,
+        if model.condition != "text":
+            return super().training_arrays(dataset, model)
+        images, pairs = number_words.training_images(
+            dataset.x_train, labels_of(dataset)[0], NUM_TRAINING_PAIRS, model.seed
         )
         return images, number_words.names_of(pairs)
 

@@ -61,13 +61,6 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
             seed=seed,
         )
 
-    def training_arrays(
-        self, dataset: Dataset, model: AttentionVAE
-    ) -> tuple[np.ndarray, ...]:
-        if model.num_classes is None:
-            return (dataset.x_train,)
-        return dataset.x_train, labels_of(dataset)[0]
-
     def describe(self, logs: dict[str, float]) -> str:
         return (
             f"negative ELBO {logs['loss']:.2f} nats "

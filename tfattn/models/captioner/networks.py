@@ -156,7 +156,7 @@ class WordDecoder(layers.Layer):
         return ops.where(ops.take(self.allowed, before, axis=0), logits, IMPOSSIBLE)
 
     def attention_maps(self, words: Tensor, context: Tensor) -> Tensor:
-        """Which parts of the context the prediction of each word reads.
+        """Which parts of the context the prediction of each word attends to.
 
         Returns:
             Tensor (n, layers, heads, max_words, m), whose last axis sums to 1.
