@@ -41,10 +41,7 @@ class VAESystem(VAEOptions, System[AttentionVAE]):
 
     recipe = RECIPES[AttentionVAE]
     pictures = (
-        (
-            "samples.png",
-            "new images, sampled from the model; with classes a row for each",
-        ),
+        ("samples.png", "new images, sampled from the model"),
         ("attention.png", MAP_WORDS),
     )
 
