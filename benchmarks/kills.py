@@ -36,6 +36,8 @@ class Counts:
         self.found = defaultdict(Counter)
 
     def pytest_runtest_logreport(self, report):
+        if report.failed:
+            print(f"\n{report.nodeid}\n{report.longreprtext}", flush=True)
         # A test that fails may also fail to clean up.
         if report.when == "teardown" or (report.when, report.outcome) == (
             *("setup", "passed"),

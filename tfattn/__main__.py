@@ -1,13 +1,37 @@
 """The command `tfattn`, which is also `python -m tfattn`."""
 
+import _thread
 import os
 import sys
+import threading
+from typing import Any
 
 from tfattn._remarks import without_remarks
 
 
+def repeat_ignored_interruptions() -> None:
+    """Lets Ctrl-C through where Python would ignore it.
+
+    An exception in a callback of the garbage collector, or while an object is deleted,
+    goes no further than `sys.unraisablehook`. Libraries have such callbacks, and a
+    Ctrl-C that falls into one would be lost.
+    """
+
+    def hook(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            # After the callback; in this function it would be ignored again.
+            timer = threading.Timer(0.1, _thread.interrupt_main)
+            timer.daemon = True  # a process that ends does not wait for it
+            timer.start()
+        else:
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = hook
+
+
 def main() -> None:
     """Reads the arguments, imports the backend in silence, then runs the command."""
+    repeat_ignored_interruptions()
     try:
         from tfattn.cli.main import parse, run
 

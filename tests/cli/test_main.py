@@ -54,6 +54,40 @@ def test_errors_of_a_crash_are_shown():
     assert REAL in result.stderr and "oneDNN" not in result.stderr
 
 
+IGNORED = """
+import sys, time
+from tfattn.__main__ import repeat_ignored_interruptions
+
+class Deleted:
+    def __del__(self):
+        raise {error}("in a callback")
+
+repeat_ignored_interruptions()
+Deleted()
+try:
+    for _ in range({seconds}):
+        time.sleep(1)
+except KeyboardInterrupt:
+    sys.exit("tfattn: interrupted")
+"""
+
+
+def ignored(error, seconds):
+    code = IGNORED.format(error=error, seconds=seconds)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_an_interruption_that_python_ignores_comes_again():
+    result = ignored("KeyboardInterrupt", seconds=30)
+    assert (result.returncode, result.stderr) == (1, "tfattn: interrupted\n")
+
+
+def test_other_ignored_errors_are_shown():
+    result = ignored("ValueError", seconds=1)
+    assert result.returncode == 0
+    assert "ValueError: in a callback" in result.stderr
+
+
 @pytest.mark.slow
 def test_first_words_are_ours():
     """The backend is imported, and one line of ours is all that is written."""
