@@ -25,7 +25,9 @@ MAKERS = {
     "vae_of_levels": lambda: AttentionVAE(SHAPE, latent_dim=3, width=8, levels=256),
     "vae_by_class": lambda: AttentionVAE(SHAPE, 3, width=8, num_classes=3),
     "gan_by_class": lambda: SelfAttentionGAN(SHAPE, 3, width=8, num_classes=3),
-    "transformer_by_class": lambda: _transformer(condition="class", num_classes=3),
+    "transformer_by_class": lambda: _transformer(
+        condition="class", num_classes=3, order="coarse_to_fine"
+    ),
     "transformer_by_text": lambda: _transformer(
         condition="text", vocabulary=WORDS, max_words=2
     ),

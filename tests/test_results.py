@@ -227,7 +227,9 @@ def test_written_digits_are_judged(monkeypatch):
     dataset = real("mnist")
     monkeypatch.setattr(number_words, "NUM_TEST_PAIRS", 100)
     system = transformer.TransformerSystem()
-    model = system.build(dataset, seed=0, condition="text", mixed_precision=False)
+    model = system.build(
+        dataset, seed=0, condition="text", order="raster", mixed_precision=False
+    )
     found = system.evaluate(model, dataset)
     for judge in transformer.JUDGES:
         assert found[f"recognized_real_by_{judge}"]["value"] > 0.9

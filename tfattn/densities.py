@@ -7,6 +7,9 @@ from keras import ops
 
 from tfattn._typing import Tensor
 
+# The logit of a value that cannot occur: the softmax makes it 0, gradients stay finite.
+IMPOSSIBLE = -1e9
+
 
 def standard_normal_log_density(z: Tensor) -> Tensor:
     """log N(z; 0, I), summed over the last axis.

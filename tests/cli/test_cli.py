@@ -273,7 +273,7 @@ def test_mixed_precision_is_the_models_alone():
     digits = data.load("digits")
     for name, options in (
         ("gan", {"attention": "self"}),
-        ("transformer", {"condition": "none"}),
+        ("transformer", {"condition": "none", "order": "raster"}),
     ):
         model = SYSTEMS[name].build(digits, seed=0, mixed_precision=True, **options)
         computed = (
@@ -290,18 +290,23 @@ def test_mixed_precision_is_the_models_alone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "condition",
-    ["none", *(pytest.param(kind, marks=pytest.mark.ci) for kind in ("class", "text"))],
+    ("condition", "order"),
+    [
+        ("none", "raster"),
+        pytest.param("class", "raster", marks=pytest.mark.ci),
+        pytest.param("text", "coarse_to_fine", marks=pytest.mark.ci),
+    ],
 )
-def test_transformer(condition, tmp_path, monkeypatch):
+def test_transformer(condition, order, tmp_path, monkeypatch):
     monkeypatch.setattr(transformer, "NUM_TRAINING_PAIRS", 128)
     monkeypatch.setattr(number_words, "NUM_TEST_PAIRS", 20)
     small = functools.partial(transformer.ImageTransformer, num_layers=1)
     monkeypatch.setattr(transformer, "ImageTransformer", small)
     monkeypatch.setattr(data, "load", few_digits)
     out = tmp_path / "run"
-    arguments = ["--data", "digits", "--condition", condition, "--epochs", "1"]
-    cli.main(["train", "transformer", *arguments, "--out", str(out)])
+    arguments = ["--data", "digits", "--condition", condition, "--order", order]
+    arguments += ["--epochs", "1", "--out", str(out)]
+    cli.main(["train", "transformer", *arguments])
     result = json.loads((out / "metrics.json").read_text())
     nats = result["negative_log_likelihood"]["value"]
     num_pixels = 12 * 32 if condition == "text" else 12 * 16
@@ -322,7 +327,11 @@ def test_transformer(condition, tmp_path, monkeypatch):
 @pytest.mark.parametrize("condition", ["class", "text"])
 def test_each_row_of_a_sheet_is_drawn_for_what_stands_beside_it(condition, monkeypatch):
     model = SYSTEMS["transformer"].build(
-        few_digits("digits"), seed=0, condition=condition, mixed_precision=False
+        few_digits("digits"),
+        seed=0,
+        condition=condition,
+        order="raster",
+        mixed_precision=False,
     )
     h, w, _ = model.image_shape
 
@@ -346,7 +355,7 @@ def test_conditions_need_labels():
     without = dataclasses.replace(few_digits("digits"), y_train=None)
     with pytest.raises(ValueError, match="a class for each image"):
         SYSTEMS["transformer"].build(
-            without, seed=0, condition="class", mixed_precision=False
+            without, seed=0, condition="class", order="raster", mixed_precision=False
         )
 
 

@@ -4,31 +4,28 @@ import argparse
 
 from tfattn import plots
 from tfattn._checks import check_integer
+from tfattn.cli.inputs import check_picture, load_model
 from tfattn.cli.output import check_free, new_folder, write_each
 from tfattn.data import pictures
 from tfattn.data.pasting import paste
-from tfattn.models import AttentionFlow, CompletionVAE, load_pretrained
-from tfattn.training.runs import load_run, write_figure
+from tfattn.models import AttentionFlow, CompletionVAE
+from tfattn.training.runs import write_figure
 
 
 def complete(arguments: argparse.Namespace) -> None:
     """`tfattn complete IMAGE`: several answers for what a mask hides of a picture."""
     check_integer("--num-samples", arguments.num_samples, 1)
-    if not arguments.image.is_file():
-        raise ValueError(f"Expected a picture file. Received: {arguments.image}")
+    check_picture(arguments.image)
     out = arguments.out or arguments.image.with_name(
         f"{arguments.image.stem}_completed"
     )
     check_free(out)
-    if arguments.run is None:
-        model = load_pretrained("completion_olivetti")
-    else:
-        model, _ = load_run(arguments.run)
-    if not isinstance(model, CompletionVAE | AttentionFlow):
-        raise ValueError(
-            "Expected the run of a completion model or of a flow. "
-            f"Received: {arguments.run} with {type(model).__name__}"
-        )
+    model = load_model(
+        arguments.run,
+        "completion_olivetti",
+        (CompletionVAE, AttentionFlow),
+        "a completion model or of a flow",
+    )
     image, words = pictures.read_picture(arguments.image, model.image_shape)
     visible, words_on_mask = pictures.read_mask(
         arguments.mask, model.image_shape[:2], arguments.image

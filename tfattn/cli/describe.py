@@ -5,9 +5,9 @@ import argparse
 import numpy as np
 
 from tfattn._checks import check_integer
+from tfattn.cli.inputs import check_picture, load_model
 from tfattn.data import pictures
-from tfattn.models import ImageCaptioner, load_pretrained
-from tfattn.training.runs import load_run
+from tfattn.models import ImageCaptioner
 
 # At least; a narrower beam may miss the likeliest text.
 BEAM_WIDTH = 8
@@ -16,17 +16,10 @@ BEAM_WIDTH = 8
 def describe(arguments: argparse.Namespace) -> None:
     """`tfattn describe PICTURE`: the likeliest texts, each with its probability."""
     check_integer("--num-texts", arguments.num_texts, 1)
-    if not arguments.image.is_file():
-        raise ValueError(f"Expected a picture file. Received: {arguments.image}")
-    if arguments.run is None:
-        model = load_pretrained("captioner_mnist")
-    else:
-        model, _ = load_run(arguments.run)
-    if not isinstance(model, ImageCaptioner):
-        raise ValueError(
-            f"Expected the run of a captioner. Received: {arguments.run} with "
-            f"{type(model).__name__}"
-        )
+    check_picture(arguments.image)
+    model = load_model(
+        arguments.run, "captioner_mnist", (ImageCaptioner,), "a captioner"
+    )
     n, num_texts = arguments.num_texts, model.tokenizer.num_texts
     if n > num_texts:
         raise ValueError(

@@ -130,6 +130,14 @@ class TransformerOptions(Options):
             help="what the images are generated from: nothing, a class, or a text with "
             "the names of two digits (default: none)",
         )
+        parser.add_argument(
+            "--order",
+            choices=["raster", "coarse_to_fine"],
+            default="raster",
+            help="in which order the model writes the pixels: row by row, or first a "
+            "coarse image, which it can then also be given to enlarge (default: "
+            "raster)",
+        )
         self._add_mixed_precision(parser)
 
 

@@ -8,8 +8,8 @@ from tfattn._choices import MASKS
 from tfattn.cli.options import IMAGE_SIZE, OPTIONS
 
 DESCRIPTION = (
-    "Train and measure attention models of images; generate, complete and describe "
-    "images."
+    "Train and measure attention models of images; generate, complete, enlarge and "
+    "describe images."
 )
 
 RUN = "the folder of a finished run"
@@ -143,12 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
         ),
     )
     _add_run(command)
-    command.add_argument(
-        "--num-samples",
-        type=int,
-        default=8,
-        help="how many completions (default: %(default)s)",
-    )
+    _add_num_samples(command, "completions")
     _add_seed(command)
     command.add_argument(
         "--paste",
@@ -158,6 +153,26 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--out", type=Path, help="the folder to make (default: IMAGE_completed)"
+    )
+
+    command = commands.add_parser(
+        "enlarge", help="draw several larger versions of a small picture"
+    )
+    command.add_argument(
+        "image",
+        type=Path,
+        help="the picture, every second or every fourth pixel of a larger one",
+    )
+    command.add_argument(
+        "--run",
+        type=Path,
+        required=True,
+        help=f"{RUN} of `tfattn train transformer --order coarse_to_fine`",
+    )
+    _add_num_samples(command, "larger versions")
+    _add_seed(command)
+    command.add_argument(
+        "--out", type=Path, help="the folder to make (default: IMAGE_enlarged)"
     )
 
     command = commands.add_parser("describe", help="say in words what a picture shows")
@@ -201,6 +216,15 @@ def _add_folder_options(parser):
 def _add_run(parser):
     parser.add_argument(
         "--run", type=Path, help=f"{RUN} (default: the model in the package)"
+    )
+
+
+def _add_num_samples(parser, what):
+    parser.add_argument(
+        "--num-samples",
+        type=int,
+        default=8,
+        help=f"how many {what} (default: %(default)s)",
     )
 
 

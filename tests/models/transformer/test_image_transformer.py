@@ -54,7 +54,7 @@ def tokens_of(made, x):
     ("shape", "arguments"),
     [
         ((2, 2, 1), {"patch_size": (1, 1)}),
-        ((2, 4, 1), {"patch_size": (2, 1), "order": "coarse_to_fine"}),
+        ((2, 4, 1), {"patch_size": (2, 2), "order": "coarse_to_fine"}),
         ((1, 2, 2), {"patch_size": (1, 1), "levels": 3}),
     ],
     ids=["pixels", "patches", "colors"],
@@ -71,29 +71,34 @@ def test_probabilities_of_all_images_sum_to_one(shape, arguments, kind):
 
 @pytest.mark.parametrize("order", ["raster", "coarse_to_fine"])
 def test_a_token_moves_the_logits_after_it_alone(order):
-    # 6 tokens of 16 values.
+    # 6 tokens of 16 values, or 6 of a pixel and 6 of three pixels.
     causal = model(order=order)
     x = images(1)
     tokens = tokens_of(causal, x)
+    assert tokens.shape == (1, 6 if order == "raster" else 12)
     before = checks.numpy_of(causal.network(tokens))
-    for j in range(6):
+    for j in range(tokens.shape[1]):
         other = tokens.copy()
-        other[0, j] = (other[0, j] + 5) % 16
+        num_values = 2 if order == "coarse_to_fine" and j < 6 else 8
+        other[0, j] = (other[0, j] + num_values // 2) % num_values
         moved = np.abs(checks.numpy_of(causal.network(other)) - before)[0].max(-1)
         assert moved[: j + 1].max() == 0
         assert moved[j + 1 :].min(initial=1) > 1e-3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_log_likelihood_token_by_token(kind):
+@pytest.mark.parametrize(
+    ("kind", "order"),
+    [*((kind, "raster") for kind in KINDS), ("text", "coarse_to_fine")],
+)
+def test_log_likelihood_token_by_token(kind, order):
     """Each token's probability from a sequence that is cut before it."""
-    made, x = model(kind), images()
+    made, x = model(kind, order=order), images()
     condition = made._condition(CONDITIONS[kind], len(x))
     tokens = tokens_of(made, x)
     expected = np.zeros(len(x))
-    for j in range(6):
-        cut = np.where(np.arange(6) < j, tokens, 9).astype("int32")
+    for j in range(tokens.shape[1]):
+        cut = np.where(np.arange(tokens.shape[1]) < j, tokens, 7).astype("int32")
         logits = checks.numpy_of(made.network(cut, *condition))[:, j].astype("float64")
         for i in range(len(x)):
             shifted = logits[i] - logits[i].max()
@@ -102,31 +107,59 @@ def test_log_likelihood_token_by_token(kind):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("order", ["raster", "coarse_to_fine"])
-def test_embeddings_equal_loops(order):
-    """Neighbors from a table each, the row, the column, the channel, the class."""
-    made = model("class", (4, 5, 2), patch_size=(1, 1), order=order)
+@pytest.mark.parametrize(
+    ("patch", "order"), [((1, 1), "raster"), ((2, 2), "coarse_to_fine")]
+)
+def test_embeddings_equal_loops(patch, order):
+    """Neighbors from a table each, each axis of the grid, the class."""
+    made = model("class", (4, 6, 2), patch_size=patch, order=order)
     classes = np.array([2, 0])
-    tokens = tokens_of(made, images(2, (4, 5, 2)))
+    tokens = tokens_of(made, images(2, (4, 6, 2)))
     network = made.network
     table, of_class = (
         checks.numpy_of(layer.embeddings)
         for layer in (network.token_embedding, network.class_embedding)
     )
     axes = [checks.numpy_of(axis) for axis in network.positions.tables]
-    expected = np.zeros((2, 40, 8))
+    expected = np.zeros((2, made.tokens.num_tokens, 8))
+    num_parts = made.tokens.parts.shape[1]
     for i in range(2):
         for j, place in enumerate(made.tokens.order):
             expected[i, j] = of_class[classes[i]]
             for axis, index in zip(
-                axes, np.unravel_index(place, (4, 5, 2)), strict=True
+                axes, np.unravel_index(place, made.tokens.grid), strict=True
             ):
                 expected[i, j] += axis[index]
             for k, number in enumerate(made.tokens.neighbors[j]):
-                value = tokens[i, number - 1] if number else 2
+                # Of binary pixels: 0, 1, or 2 for none.
+                token, part = divmod(number, num_parts)
+                value = made.tokens.pixels[tokens[i, token - 1], part] if token else 2
                 expected[i, j] += table[3 * k + value]
     found = network._embed_all(tokens, ops.convert_to_tensor(classes))
     np.testing.assert_allclose(checks.numpy_of(found), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("visible", "order"),
+    [
+        ([[1, 1, 0, 0], [1, 1, 0, 1]], "raster"),
+        ([[1, 0, 1, 0], [0, 0, 0, 0]], "coarse_to_fine"),
+        ([[1, 0, 1, 0], [0, 1, 0, 0]], "coarse_to_fine"),
+        ([[0, 0, 0, 0], [0, 0, 0, 0]], "coarse_to_fine"),
+    ],
+)
+def test_log_likelihood_of_hidden_pixels(visible, order):
+    """log p(x), less that of all images with the same visible pixels."""
+    tiny = model("class", (2, 4, 1), order=order)
+    visible, x = np.array(visible, bool), every_image((2, 4, 1))
+    classes = np.full(len(x), 1)
+    p = np.exp(tiny.log_likelihood(x, classes).astype("float64"))
+    same = np.all(x[:, None, visible] == x[None, :, visible], axis=(2, 3))
+    expected = np.log(p) - np.log(same @ p)
+    masks = np.repeat(visible[None], len(x), axis=0)
+    for of_images in (visible, masks):
+        found = tiny.log_likelihood(x, classes, visible=of_images, batch_size=100)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["class", "text"])
@@ -242,11 +275,12 @@ def test_levels_and_channels_are_drawn():
         ([[1, 1], [0, 0]], "raster"),
         ([[1, 1], [0, 1]], "raster"),
         ([[1, 0], [0, 0]], "coarse_to_fine"),
+        ([[1, 0], [0, 1]], "coarse_to_fine"),
     ],
 )
 def test_completions_are_drawn_from_the_density(visible, order):
     shape, n = (2, 2, 1), 20_000
-    patch = (1, 2) if order == "raster" else (1, 1)
+    patch = (1, 2) if order == "raster" else (2, 2)
     tiny = model(image_shape=shape, patch_size=patch, order=order)
     visible = np.array(visible, bool)
     given = np.array([[1, 0], [0, 1]], "float32")[None, ..., None]
@@ -421,6 +455,16 @@ def test_bad_arguments(arguments, words):
         ),
         (
             lambda m: m.complete(images(1), np.eye(4, 6, dtype=bool), condition=[0]),
+            "order",
+        ),
+        (
+            lambda m: m.log_likelihood(images(1), [0], visible=np.ones((4, 6))),
+            "boolean",
+        ),
+        (
+            lambda m: m.log_likelihood(
+                images(1), [0], visible=np.eye(4, 6, dtype=bool)
+            ),
             "order",
         ),
         (lambda m: m.fit(images(), [0, 1, 5]), "labels"),

@@ -1,7 +1,7 @@
 """The command's Transformer."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -33,8 +33,13 @@ NUM_TRAINING_PAIRS = 30_000
 # The first was trained on black and white images, the second on gray ones.
 JUDGES = ("classifier_binarized_mnist", "classifier_mnist")
 SAMPLE_SEED = 0
-# Of gray and colors: a token is a patch of four pixels, with 8⁴ = 4096 values.
+# Of gray and colors: a token is a patch of four pixels, with 8⁴ = 4096 values, or in
+# order coarse to fine of three.
 LEVELS = 8
+# Shares of the height and width.
+QUERIES = ((0.21, 0.5), (0.5, 0.29), (0.5, 0.71), (0.79, 0.5))
+# Between two pixels of a coarse image whose completions are drawn.
+LARGEST_STEP = 4
 
 
 class TransformerSystem(TransformerOptions, System[ImageTransformer]):
@@ -46,12 +51,19 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         ("attention.png", "which pixels, or words, the model attends to"),
         (
             "completions.png",
-            "upper halves of test images, and how the model completes them",
+            "upper halves, or a few pixels, of test images, and how the model "
+            "completes them",
         ),
     )
 
     def build(
-        self, dataset: Dataset, *, seed: int, condition: str, mixed_precision: bool
+        self,
+        dataset: Dataset,
+        *,
+        seed: int,
+        condition: str,
+        order: Literal["raster", "coarse_to_fine"],
+        mixed_precision: bool,
     ) -> ImageTransformer:
         h, w, c = dataset.x_train.shape[1:]
         levels = 2 if is_binary(dataset) else LEVELS
@@ -78,6 +90,7 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         return ImageTransformer(
             (h, 2 * w if condition == "text" else w, c),
             levels=levels,
+            order=order,
             seed=seed,
             dtype=dtype_of(mixed_precision),
             **of_condition,
@@ -154,8 +167,9 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         if result["data"] == "mnist" and result["condition"] == "none":
             shipped = pretrained_results("transformer_mnist")
             words += (
-                f" The Transformer in this package, trained for {shipped['epochs']} "
-                f"epochs, needs {shipped['negative_log_likelihood']['value']:.1f} nats."
+                f" `transformer_mnist` in this package, trained for "
+                f"{shipped['epochs']} epochs, needs "
+                f"{shipped['negative_log_likelihood']['value']:.1f} nats."
             )
         return words
 
@@ -171,26 +185,33 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
             maps = np.moveaxis(cross.mean(axis=(1, 2)), 2, 1)
             figure = plots.weight_figure(
                 x,
-                maps.reshape(*maps.shape[:2], *model.tokens.grid).mean(axis=-1),
+                model.tokens.to_pixels(maps),
                 [f"word {i + 1}" for i in range(maps.shape[1])],
                 title="which parts of an image read which word",
             )
         else:
-            # All channels of a patch, on both sides.
-            grid = model.tokens.grid
-            maps = own.mean(axis=(1, 2)).reshape(len(x), *grid, *grid)
+            h, w, _ = model.image_shape
+            # In order coarse to fine, rows and columns that are odd belong to the end.
+            queries = [(int(h * r) | 1, int(w * c) | 1) for r, c in QUERIES]
             figure = plots.attention_figure(
                 x,
-                maps.sum(axis=-1).mean(axis=3),
+                model.tokens.maps_of_images(own.mean(axis=(1, 2))),
+                queries,
                 title="where the model attends to when it predicts four of the pixels",
             )
         write_figure(run / "attention.png", figure)
-        visible = np.zeros(model.image_shape[:2], bool)
-        visible[: model.image_shape[0] // 2] = True
+        if model.order == "raster":
+            visible = np.zeros(model.image_shape[:2], bool)
+            visible[: model.image_shape[0] // 2] = True
+            title = "whole, upper half, completions of it"
+        else:
+            # The coarsest image that is more than a few pixels.
+            steps = [s for s in model.tokens.steps if max(s) <= LARGEST_STEP]
+            visible = _coarse_pixels(model, *steps[0])
+            title = "whole, coarse pixels, completions of them"
         completions = model.complete(
             x, visible, condition=condition, num_samples=6, seed=SAMPLE_SEED
         )
-        title = "whole, upper half, completions of it"
         write_figure(
             run / "completions.png",
             plots.completion_figure(x, visible, completions, title),
@@ -223,6 +244,13 @@ def _conditions(model, n, condition=None):
         return np.full(n, condition)
     pairs = number_words.HELD_OUT_PAIRS
     return number_words.names_of(pairs[np.arange(n) % len(pairs)])
+
+
+def _coarse_pixels(model, down, right):
+    """Visible pixels (h, w) of a coarse image."""
+    visible = np.zeros(model.image_shape[:2], bool)
+    visible[::down, ::right] = True
+    return visible
 
 
 def _test_set(model, dataset):

@@ -13,8 +13,8 @@ from tfattn._checks import (
     checked_seed,
     is_number,
 )
+from tfattn.densities import IMPOSSIBLE
 from tfattn.models.base import IMAGES_AT_ONCE
-from tfattn.models.captioner.networks import IMPOSSIBLE
 from tfattn.models.compiling import compiled
 from tfattn.models.generative import GenerativeModel
 from tfattn.models.tokenizer import NO_WORD

@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from tfattn._checks import check_integer
 from tfattn._typing import Tensor
+from tfattn.densities import IMPOSSIBLE
 from tfattn.layers import (
     PatchEmbedding,
     PositionalEncoding,
@@ -14,9 +15,6 @@ from tfattn.layers import (
     TransformerEncoderLayer,
 )
 from tfattn.models.tokenizer import FIRST_WORD, NO_WORD, START
-
-# The logit of what cannot follow; the softmax makes it 0.
-IMPOSSIBLE = -1e9
 
 
 class PatchEncoder(layers.Layer):

@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from tfattn._checks import check_integer
 from tfattn._typing import Tensor
+from tfattn.densities import IMPOSSIBLE
 from tfattn.layers import PositionalEncoding, TransformerDecoderLayer
 from tfattn.models.text_encoder import TextEncoder
 from tfattn.models.transformer.sampling import draw_tokens
@@ -18,9 +19,9 @@ class TokenDecoder(layers.Layer):
     """Decoder layers over a sequence of tokens, to the logits of each token.
 
     The vector at a place is the sum of embeddings of its neighbors that come before
-    it, as a causal convolution would make it, of its position and of the class, if
-    there are classes. Each decoder layer attends to the places up to its own, and to
-    the words of a text, if there is one.
+    it, see `ImageTokens`, as a causal convolution would make it, of its position and of
+    the class, if there are classes. Each decoder layer attends to the places up to its
+    own, and to the words of a text, if there is one.
 
     Args:
         tokens: `ImageTokens`.
@@ -66,7 +67,7 @@ class TokenDecoder(layers.Layer):
         # For each kind of neighbor a table, in which the last number stands for none.
         num_neighbors = tokens.neighbors.shape[1]
         self.token_embedding = layers.Embedding(
-            num_neighbors * (tokens.num_values + 1), width
+            num_neighbors * (tokens.no_part + 1), width
         )
         self.positions = PositionalEncoding()
         self.decoder_layers = [
@@ -101,7 +102,8 @@ class TokenDecoder(layers.Layer):
         x = self._embed_all(tokens, condition)
         for layer in self.decoder_layers:
             x = layer(x, context, context_mask=mask, training=training)
-        return self.head(self.norm(x))
+        logits, possible = self.head(self.norm(x)), self.tokens.possible
+        return logits if possible is None else ops.where(possible, logits, IMPOSSIBLE)
 
     def attention_maps(
         self, tokens: Tensor, condition: Tensor | None = None
@@ -170,6 +172,7 @@ class TokenDecoder(layers.Layer):
             start=self.tokens.num_values,
             given=given,
             pixels=self.tokens.pixels,
+            possible=self.tokens.possible,
         )
 
     def _encode(self, condition, training=None):
@@ -183,15 +186,19 @@ class TokenDecoder(layers.Layer):
 
         Args:
             sequence: Tokens behind a number that stands for none (n, 1 + tokens).
-            neighbors: Of these places, see `ImageTokens`, (k, 5).
+            neighbors: Of these places, see `ImageTokens`, (k, neighbors).
             positions: Vectors of these places (k, width).
             condition: As for `call`.
 
         Returns:
             Tensor (n, k, width).
         """
-        around = ops.take(sequence, neighbors, axis=1)  # (n, k, 5)
-        tables = np.arange(neighbors.shape[-1]) * (self.tokens.num_values + 1)
+        num_parts = self.tokens.parts.shape[1]
+        around = ops.take(sequence, neighbors // num_parts, axis=1)
+        around = ops.take(  # (n, k, neighbors)
+            self.tokens.parts.reshape(-1), around * num_parts + neighbors % num_parts
+        )
+        tables = np.arange(neighbors.shape[-1]) * (self.tokens.no_part + 1)
         x = ops.sum(self.token_embedding(around + tables.astype("int32")), axis=2)
         x = x + positions
         if self.class_embedding:

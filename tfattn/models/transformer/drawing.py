@@ -82,9 +82,11 @@ class TransformerDrawing(GenerativeModel):
 
         The samples are exact where all visible pixels precede all hidden ones in the
         model's order of tokens; within the one token where both meet, any may be
-        visible. In raster order these are the upper rows of an image, in order coarse
-        to fine also each second, fourth, … pixel. Other sets raise `ValueError`,
-        because the model cannot sample a pixel given one that comes later.
+        visible. In raster order these are the upper rows of an image. In order coarse
+        to fine they are a coarse image: with patches of 2×2, every second pixel in both
+        directions or, where both sizes are divisible by 4, 8, …, every fourth, eighth,
+        … one. Other sets raise `ValueError`, because the model cannot sample a pixel
+        given one that comes later.
 
         Args:
             images: Images (n, h, w, c) in [0, 1], each pixel one of the model's levels.

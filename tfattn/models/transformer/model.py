@@ -12,16 +12,17 @@ from tfattn._checks import (
     check_choice,
     check_integer,
     checked_images,
+    checked_visible,
 )
 from tfattn._typing import Tensor
-from tfattn.densities import categorical_log_density
+from tfattn.densities import IMPOSSIBLE, categorical_log_density
 from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
 from tfattn.models.text_encoder import TextEncoder
 from tfattn.models.transformer.decoder import TokenDecoder
 from tfattn.models.transformer.drawing import TransformerDrawing
-from tfattn.models.transformer.sampling import batches
+from tfattn.models.transformer.sampling import batches, fitting_values
 from tfattn.models.transformer.tokens import ImageTokens
 
 CONDITIONS = (None, "class", "text")
@@ -52,7 +53,9 @@ class ImageTransformer(TransformerDrawing):
         image_shape: (h, w, c).
         levels: Number of levels of a pixel: 2 for binary images, 256 for bytes.
         patch_size: (patch_h, patch_w), divides h and w. A token is one channel of a
-            patch and has levels^(patch_h·patch_w) values, at most 4096.
+            patch and has levels^(patch_h·patch_w) values, at most 4096. In order coarse
+            to fine it is a patch without its first pixel, levels^(patch_h·patch_w − 1)
+            values, and a patch has more than one pixel.
         num_layers: Number of decoder layers.
         num_heads: Number of heads; divides the width.
         width: Channels of a token's vector.
@@ -60,8 +63,10 @@ class ImageTransformer(TransformerDrawing):
         num_classes: Number of classes, with `condition="class"`.
         vocabulary: Words that a text may hold, with `condition="text"`.
         max_words: Largest number of words in a text, with `condition="text"`.
-        order: `"raster"`, row by row, or `"coarse_to_fine"`: first the patches of a
-            coarse grid, then those between, for `complete` from a coarse image.
+        order: `"raster"`, patches row by row, or `"coarse_to_fine"`: first a coarse
+            image, which has the first pixel of each patch and is itself made from a
+            coarser one in this way, then the other pixels. `complete` then takes coarse
+            images. See `ImageTokens`.
         dropout: Share of weights and outputs that training drops, see
             `TransformerDecoderLayer`.
         seed: Seed of the draws in training.
@@ -140,6 +145,7 @@ class ImageTransformer(TransformerDrawing):
         self.network.build((None, self.tokens.num_tokens), words_shape)
         self.trackers = []  # the only term is Keras's own "loss"
         self._log_density = compiled(self, self._log_density_of_tokens)
+        self._log_density_of_hidden = compiled(self, self._log_density_given)
         self.built = True
 
     # --- the density ----------------------------------------------------------
@@ -165,6 +171,11 @@ class ImageTransformer(TransformerDrawing):
     def _log_density_of_tokens(self, tokens, *condition):
         return categorical_log_density(tokens, self.network(tokens, *condition))
 
+    def _log_density_given(self, tokens, levels, shown, *condition):
+        logits = self.network(tokens, *condition)
+        fits = fitting_values(self.tokens.pixels, levels, shown)
+        return categorical_log_density(tokens, ops.where(fits, logits, IMPOSSIBLE))
+
     # --- using a trained model ------------------------------------------------
 
     def log_likelihood(
@@ -172,28 +183,36 @@ class ImageTransformer(TransformerDrawing):
         x: ArrayLike,
         condition: Sequence[str] | ArrayLike | None = None,
         *,
+        visible: ArrayLike | None = None,
         batch_size: int = 100,
     ) -> np.ndarray:
-        """log p(x), or log p(x|condition), exact.
+        """log p(x), or log p(x|condition), exact; or that of a part, given the rest.
 
         Args:
             x: Images (n, h, w, c) in [0, 1], each pixel one of the model's levels.
             condition: Classes (n,) or texts (n), for a model with a condition.
+            visible: Boolean (h, w) or (n, h, w), as for `complete`: then of the hidden
+                pixels, given the visible ones and the condition.
             batch_size: Images at once.
 
         Returns:
             NumPy array (n,), nats per image.
 
         Raises:
-            ValueError: If x is not of the model's size or has other levels.
+            ValueError: If x is not of the model's size or has other levels, or for
+                visible pixels that the order of tokens does not allow.
         """
         levels = self._checked_levels(x)
-        tokens = self.tokens.from_levels(levels)
-        encoded = self._condition(condition, len(levels))
         n = len(levels)
+        arrays, density = [self.tokens.from_levels(levels)], self._log_density
+        if visible is not None:
+            visible = checked_visible(visible, n, self.image_shape)
+            arrays += self.tokens.given(levels, visible)
+            density = self._log_density_of_hidden
+        arrays += self._condition(condition, n)
         parts = [
-            ops.convert_to_numpy(self._log_density(*part))
-            for part in batches([tokens, *encoded], n, batch_size)
+            ops.convert_to_numpy(density(*part))
+            for part in batches(arrays, n, batch_size)
         ]
         return np.concatenate(parts)[:n]
 

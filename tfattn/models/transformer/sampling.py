@@ -18,6 +18,7 @@ def draw_tokens(
     start: int,
     given: Sequence[Tensor] | None,
     pixels: Tensor,
+    possible: Tensor | None = None,
 ) -> Tensor:
     """A sequence in which each token is drawn by its uniform number.
 
@@ -35,6 +36,7 @@ def draw_tokens(
         given: `None`, or [pixels (n, tokens, p), their visibility (n, tokens, p)]: a
             token may only take values whose visible pixels are the given ones.
         pixels: Pixels of each value of a token, (values, p).
+        possible: Whether a token can have a value, (tokens, values); `None` if all can.
 
     Returns:
         Integer tensor (n, tokens).
@@ -45,14 +47,13 @@ def draw_tokens(
         sequence, state = carried
         logits, state = next_logits(step, sequence, state)
         logits = logits / temperature
+        if possible is not None:
+            of_step = ops.slice(possible, (step, 0), (1, len(pixels)))
+            logits = ops.where(of_step, logits, -np.inf)
         if given is not None:
-            shown_pixels, shown = (
-                ops.slice(g, (0, step, 0), (n, 1, g.shape[2])) for g in given
-            )
-            fits = ops.logical_or(
-                ops.equal(pixels, shown_pixels), ops.logical_not(shown)
-            )
-            logits = ops.where(ops.all(fits, axis=-1), logits, -np.inf)
+            of_step = (ops.slice(g, (0, step, 0), (n, 1, g.shape[2])) for g in given)
+            fits = fitting_values(pixels, *of_step)[:, 0]
+            logits = ops.where(fits, logits, -np.inf)
         cumulative = ops.cumsum(ops.softmax(logits), axis=-1)
         threshold = ops.slice(uniform, (0, step), (n, 1)) * cumulative[:, -1:]
         # As many values as end before the threshold come before the drawn one.
@@ -64,6 +65,23 @@ def draw_tokens(
     sequence = ops.full((n, 1 + length), start, dtype="int32")
     sequence, _ = ops.fori_loop(0, length, body, (sequence, state))
     return sequence[:, 1:]
+
+
+def fitting_values(pixels: Tensor, levels: Tensor, shown: Tensor) -> Tensor:
+    """Which values of tokens have the visible pixels that are given.
+
+    Args:
+        pixels: Pixels of each value of a token, (values, p).
+        levels: Tensor (n, tokens, p): pixels of images.
+        shown: Boolean tensor (n, tokens, p): whether they are visible.
+
+    Returns:
+        Boolean tensor (n, tokens, values).
+    """
+    levels, shown = (ops.expand_dims(a, 2) for a in (levels, shown))
+    return ops.all(
+        ops.logical_or(ops.equal(pixels, levels), ops.logical_not(shown)), axis=-1
+    )
 
 
 def batches(

@@ -1,0 +1,179 @@
+"""Small digits enlarged to 28×28: by a Transformer in order coarse to fine, and others.
+
+    python benchmarks/super_resolution.py runs/coarse_to_fine
+
+The folder is a run of `tfattn train transformer --data mnist --order coarse_to_fine`.
+Writes results/super_resolution.json: PSNR, SSIM and recognized digits, for each size of
+the small images, of this model and of ways without its order.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from tfattn import data
+from tfattn.evaluation import metrics
+from tfattn.evaluation.baselines import nearest_neighbor, ridge_regression
+from tfattn.evaluation.completion import hidden_ssim
+from tfattn.models import load_pretrained
+from tfattn.models.transformer.sampling import batches
+from tfattn.training.runs import load_run, write_json
+
+RESULTS = Path(__file__).parent / "results" / "super_resolution.json"
+FACTORS = (4, 2)
+NUM_TEST_IMAGES = 1000
+NUM_SAMPLES = 16
+NUM_TRAINING_IMAGES = 20_000
+SEED = 0
+
+
+def repeated(x, factor):
+    """Each visible pixel as a square."""
+    small = x[:, ::factor, ::factor]
+    return small.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def bicubic(x, factor):
+    """Cubic splines through the visible pixels, which keep their values."""
+    places = np.indices(x.shape[1:3]) / factor
+    small = x[:, ::factor, ::factor, 0]
+    answers = [map_coordinates(s, places, order=3, mode="nearest") for s in small]
+    answers = np.clip(np.stack(answers), 0, 1)
+    answers[:, ::factor, ::factor] = small  # as they are already, but for rounding
+    return answers[..., None]
+
+
+def in_rows(model, x, visible):
+    """Samples of a model in raster order, `NUM_SAMPLES` of each image.
+
+    Each is written token by token, from the values that fit the visible pixels, which
+    knows nothing of those to come. Importance weights mend that: as many are drawn from
+    each image's samples, by the probabilities that the model gave to the visible pixels
+    on the way.
+    """
+    tokens, n = model.tokens, len(x)
+    levels = np.rint(x).astype("int32")
+    shown = np.broadcast_to(visible[None, ..., None], x.shape).astype("int32")
+    given = [tokens.pixels[tokens.from_levels(levels)]]
+    given.append(tokens.pixels[tokens.from_levels(shown)].astype(bool))
+    given = [np.repeat(a, NUM_SAMPLES, axis=0) for a in given]
+    images = model._draw_images(n * NUM_SAMPLES, [], given, 1.0, SEED, True, 64)
+    sequence = tokens.from_levels(np.rint(images).astype("int32"))
+    log_weights = np.concatenate(
+        [
+            np.subtract(
+                model._log_density(part[0]), model._log_density_of_hidden(*part)
+            )
+            for part in batches([sequence, *given], len(images), 100)
+        ]
+    )
+    log_weights = log_weights[: len(images)].reshape(n, NUM_SAMPLES)
+    weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    rng = np.random.default_rng(SEED)
+    chosen = np.stack([rng.choice(NUM_SAMPLES, NUM_SAMPLES, p=w) for w in weights])
+    images = images.reshape(n, NUM_SAMPLES, *x.shape[1:])
+    return images[np.arange(n)[:, None], chosen]
+
+
+def measured(x, y, visible, answers, judge):
+    """Of answers (n, k, h, w, 1): errors of their mean, of one and of the best; SSIM;
+    digits that the classifier recognizes in one, black and white."""
+    assert np.array_equal(
+        answers[:, :, visible], np.repeat(x[:, None, visible], answers.shape[1], axis=1)
+    ), "the visible pixels have changed"
+    hidden = np.broadcast_to(~visible[None, ..., None], x.shape)
+    mean, one = answers.mean(axis=1), answers[:, 0]
+    errors = ((answers - x[:, None]) ** 2)[:, :, ~visible].mean(axis=(2, 3))
+    of_mean = ((mean - x) ** 2)[:, ~visible].mean(axis=(1, 2))
+    return {
+        "error_of_mean": of_mean,
+        "error_of_one": errors[:, 0],
+        "best_error": errors.min(axis=1),
+        "ssim": hidden_ssim(x, mean, hidden),
+        "recognized": judge.classify((one > 0.5).astype("float32")) == y,
+    }
+
+
+def psnr(errors):
+    """Of the mean squared error of all images: a single one may have none."""
+    found = metrics.mean_estimate(errors)
+    value, low, high = (
+        float(-10 * np.log10(error)) for error in (found.value, found.high, found.low)
+    )
+    return {"value": value, "low": low, "high": high, "num_images": found.num_images}
+
+
+def of_factor(factor, x, y, x_train, models, judge):
+    visible = np.zeros(x.shape[1:3], bool)
+    visible[::factor, ::factor] = True
+    raster, coarse_to_fine = models
+    ways = {
+        "each pixel as a square": lambda: repeated(x, factor)[:, None],
+        "bicubic": lambda: bicubic(x, factor)[:, None],
+        "ridge regression": lambda: ridge_regression(x_train, x, visible),
+        "nearest neighbor": lambda: nearest_neighbor(x_train, x, visible),
+        "`transformer_mnist`, by importance": lambda: in_rows(raster, x, visible),
+        "Transformer in order coarse to fine": lambda: coarse_to_fine.complete(
+            x, visible, num_samples=NUM_SAMPLES, seed=SEED
+        ),
+    }
+    found = {}
+    for name, way in ways.items():
+        images = way()
+        values = measured(x, y, visible, images, judge)
+        found[name] = {
+            "num_samples": images.shape[1],
+            "psnr": psnr(values["error_of_mean"]),
+            "psnr_of_one": psnr(values["error_of_one"]),
+            "best_psnr": psnr(values["best_error"]),
+            "ssim": metrics.mean_estimate(values["ssim"])._asdict(),
+            "recognized": metrics.mean_estimate(
+                values["recognized"].astype("float64")
+            )._asdict(),
+        }
+        print(factor, name, found[name], flush=True)
+    nats = -coarse_to_fine.log_likelihood(x, visible=visible)
+    return {"ways": found, "nats_of_hidden": metrics.mean_estimate(nats)._asdict()}
+
+
+def main(run):
+    mnist = data.load("mnist")
+    coarse_to_fine, of_run = load_run(Path(run))
+    models = load_pretrained("transformer_mnist"), coarse_to_fine
+    order = np.random.default_rng(0).permutation(len(mnist.x_test))[:NUM_TEST_IMAGES]
+    x, y = data.binarize(mnist.x_test, seed=0)[order], mnist.y_test[order]
+    few = np.random.default_rng(1).permutation(len(mnist.x_train))[:NUM_TRAINING_IMAGES]
+    x_train = data.binarize(mnist.x_train[few], seed=1)
+    judge = load_pretrained("classifier_binarized_mnist")
+    write_json(
+        RESULTS,
+        {
+            "protocol": f"{len(x)} test images, a seeded subset, binarized once; "
+            "visible: every fourth or second pixel in both directions, which all "
+            "answers keep; PSNR of the mean squared error of hidden pixels; "
+            f"{NUM_SAMPLES} samples of an image, baselines have one answer; SSIM of "
+            "the mean of the samples; recognized: by `classifier_binarized_mnist`, in "
+            "the first sample, or in the answer made black and white at 0.5; "
+            f"regression and nearest neighbor: {len(few)} training images; intervals: "
+            "95 %, over images",
+            "machine": f"{os.cpu_count()} CPU cores, {keras.backend.backend()}",
+            "epochs": of_run["epochs"],
+            "training_seconds": of_run["training_seconds"],
+            "recognized_of_the_images_themselves": metrics.mean_estimate(
+                (judge.classify(x) == y).astype("float64")
+            )._asdict(),
+            "factors": {
+                str(factor): of_factor(factor, x, y, x_train, models, judge)
+                for factor in FACTORS
+            },
+        },
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
