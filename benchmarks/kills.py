@@ -9,7 +9,8 @@ cores, and can be done in parts, with arguments for pytest:
     python benchmarks/kills.py -k "not test_killed"
     python benchmarks/kills.py -k test_killed
 
-Each part leaves the counts of the others as they are.
+Each part leaves the counts of the others as they are, if they are of the same system
+and versions.
 """
 
 import json
@@ -41,8 +42,10 @@ class Counts:
 
     def __init__(self):
         self.found = {}
-        if RESULTS.exists():
-            for row in json.loads(RESULTS.read_text(encoding="utf-8"))["tests"]:
+        before = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+        # Counts of another machine or other versions are not those of this one.
+        if before.get("machine") == MACHINE:
+            for row in before["tests"]:
                 self.found[row.pop("test"), row.pop("command")] = Counter(row)
         self.anew = set()
 

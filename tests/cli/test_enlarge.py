@@ -87,7 +87,7 @@ def test_colors_are_rounded_to_the_levels_of_the_model(monkeypatch, tmp_path):
     model = ImageTransformer(
         (8, 12, 3), 4, num_layers=1, num_heads=1, width=4, order="coarse_to_fine"
     )
-    monkeypatch.setattr(enlarge, "load_run", lambda _: (model, {}))
+    monkeypatch.setattr(enlarge, "load_model", lambda *_: model)
     colors = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype("uint8")
     path = tmp_path / "colors.png"
     Image.fromarray(colors).save(path)

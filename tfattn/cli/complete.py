@@ -5,11 +5,10 @@ import argparse
 from tfattn import plots
 from tfattn._checks import check_integer
 from tfattn.cli.inputs import check_picture, load_model
-from tfattn.cli.output import check_free, new_folder, write_each
+from tfattn.cli.output import check_free, write_answers
 from tfattn.data import pictures
 from tfattn.data.pasting import paste
-from tfattn.models import AttentionFlow, CompletionVAE
-from tfattn.training.runs import write_figure
+from tfattn.models import AttentionFlow, CompletionVAE, load_pretrained
 
 
 def complete(arguments: argparse.Namespace) -> None:
@@ -20,12 +19,11 @@ def complete(arguments: argparse.Namespace) -> None:
         f"{arguments.image.stem}_completed"
     )
     check_free(out)
-    model = load_model(
-        arguments.run,
-        "completion_olivetti",
-        (CompletionVAE, AttentionFlow),
-        "a completion model or of a flow",
-    )
+    if arguments.run is None:
+        model = load_pretrained("completion_olivetti")
+    else:
+        kinds = (CompletionVAE, AttentionFlow)
+        model = load_model(arguments.run, kinds, "a completion model or of a flow")
     image, words = pictures.read_picture(arguments.image, model.image_shape)
     visible, words_on_mask = pictures.read_mask(
         arguments.mask, model.image_shape[:2], arguments.image
@@ -40,7 +38,4 @@ def complete(arguments: argparse.Namespace) -> None:
     else:
         answers = [pictures.as_picture(completion) for completion in completions[0]]
     figure = plots.completion_figure(image[None], visible, completions)
-    with new_folder(out) as folder:
-        write_each(folder, answers)
-        write_figure(folder / "sheet.png", figure)
-    print(out)
+    write_answers(out, answers, figure)

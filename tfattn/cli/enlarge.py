@@ -6,11 +6,10 @@ import numpy as np
 
 from tfattn import plots
 from tfattn._checks import check_integer
-from tfattn.cli.inputs import check_picture
-from tfattn.cli.output import check_free, new_folder, write_each
+from tfattn.cli.inputs import check_picture, load_model
+from tfattn.cli.output import check_free, write_answers
 from tfattn.data import pictures
 from tfattn.models import ImageTransformer
-from tfattn.training.runs import load_run, write_figure
 
 
 def enlarge(arguments: argparse.Namespace) -> None:
@@ -20,12 +19,7 @@ def enlarge(arguments: argparse.Namespace) -> None:
     out = arguments.out or arguments.image.with_name(f"{arguments.image.stem}_enlarged")
     check_free(out)
     picture = pictures.open_picture(arguments.image)
-    model, _ = load_run(arguments.run)
-    if not isinstance(model, ImageTransformer):
-        raise ValueError(
-            f"Expected the run of a transformer. Received: {arguments.run} with "
-            f"{type(model).__name__}"
-        )
+    model = load_model(arguments.run, (ImageTransformer,), "a transformer")
     if model.order != "coarse_to_fine" or model.condition is not None:
         raise ValueError(
             "Expected a run of `tfattn train transformer --order coarse_to_fine`, "
@@ -59,7 +53,4 @@ def enlarge(arguments: argparse.Namespace) -> None:
         np.stack([repeated, *answers[0]])[None],
         column_titles=["picture", *map(str, range(1, 1 + len(answers[0])))],
     )
-    with new_folder(out) as folder:
-        write_each(folder, [pictures.as_picture(answer) for answer in answers[0]])
-        write_figure(folder / "sheet.png", figure)
-    print(out)
+    write_answers(out, [pictures.as_picture(answer) for answer in answers[0]], figure)

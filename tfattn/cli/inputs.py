@@ -1,9 +1,8 @@
-"""What `tfattn complete`, `describe` and `enlarge` take: a picture and a model."""
+"""What `tfattn complete`, `describe` and `enlarge` take: a picture and a run."""
 
 from pathlib import Path
 from typing import TypeVar
 
-from tfattn.models import load_pretrained
 from tfattn.models.base import ImageModel
 from tfattn.training.runs import load_run
 
@@ -16,21 +15,18 @@ def check_picture(path: Path) -> None:
         raise ValueError(f"Expected a picture file. Received: {path}")
 
 
-def load_model(
-    run: Path | None, pretrained: str, kinds: tuple[type[ModelT], ...], words: str
-) -> ModelT:
-    """The model of a run, or without one that of the package.
+def load_model(run: Path, kinds: tuple[type[ModelT], ...], words: str) -> ModelT:
+    """The model of a run.
 
     Args:
-        run: Path of the run folder, or `None`.
-        pretrained: Name for `load_pretrained`.
+        run: Path of the run folder.
         kinds: Classes that the model may have.
         words: For the kind of run that is expected, behind "the run of".
 
     Raises:
         ValueError: For the run of a model of another class, or none.
     """
-    model = load_pretrained(pretrained) if run is None else load_run(run)[0]
+    model, _ = load_run(run)
     if not isinstance(model, kinds):
         raise ValueError(
             f"Expected the run of {words}. Received: {run} with {type(model).__name__}"

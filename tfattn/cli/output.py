@@ -8,7 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # Pillow is imported only where a picture is read or written
+from tfattn.training.runs import write_figure
+
+if TYPE_CHECKING:  # imported only where a picture is read or written
+    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 
@@ -44,6 +47,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def write_answers(folder: Path, answers: Sequence["Image"], sheet: "Figure") -> None:
+    """Writes pictures one by one, and a figure of all, into a new folder; prints it."""
+    with new_folder(folder) as part:
+        write_each(part, answers)
+        write_figure(part / "sheet.png", sheet)
+    print(folder)
 
 
 def write_each(folder: Path, pictures: Sequence["Image"]) -> None:

@@ -26,6 +26,7 @@ from tfattn.cli.systems.likelihood import (
 from tfattn.data import Dataset, number_words
 from tfattn.evaluation import metrics
 from tfattn.models import ImageTransformer, load_pretrained, pretrained_results
+from tfattn.plots.weights import QUERIES
 from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
@@ -36,8 +37,6 @@ SAMPLE_SEED = 0
 # Of gray and colors: a token is a patch of four pixels, with 8⁴ = 4096 values, or in
 # order coarse to fine of three.
 LEVELS = 8
-# Shares of the height and width.
-QUERIES = ((0.21, 0.5), (0.5, 0.29), (0.5, 0.71), (0.79, 0.5))
 # Between two pixels of a coarse image whose completions are drawn.
 LARGEST_STEP = 4
 
@@ -167,7 +166,7 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         if result["data"] == "mnist" and result["condition"] == "none":
             shipped = pretrained_results("transformer_mnist")
             words += (
-                f" `transformer_mnist` in this package, trained for "
+                " `transformer_mnist` in this package, trained for "
                 f"{shipped['epochs']} epochs, needs "
                 f"{shipped['negative_log_likelihood']['value']:.1f} nats."
             )
@@ -192,7 +191,7 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         else:
             h, w, _ = model.image_shape
             # In order coarse to fine, rows and columns that are odd belong to the end.
-            queries = [(int(h * r) | 1, int(w * c) | 1) for r, c in QUERIES]
+            queries = [(h * r // 14 | 1, w * c // 14 | 1) for r, c in QUERIES]
             figure = plots.attention_figure(
                 x,
                 model.tokens.maps_of_images(own.mean(axis=(1, 2))),
@@ -200,14 +199,15 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
                 title="where the model attends to when it predicts four of the pixels",
             )
         write_figure(run / "attention.png", figure)
+        visible = np.zeros(model.image_shape[:2], bool)
         if model.order == "raster":
-            visible = np.zeros(model.image_shape[:2], bool)
             visible[: model.image_shape[0] // 2] = True
             title = "whole, upper half, completions of it"
         else:
             # The coarsest image that is more than a few pixels.
             steps = [s for s in model.tokens.steps if max(s) <= LARGEST_STEP]
-            visible = _coarse_pixels(model, *steps[0])
+            down, right = steps[0]
+            visible[::down, ::right] = True
             title = "whole, coarse pixels, completions of them"
         completions = model.complete(
             x, visible, condition=condition, num_samples=6, seed=SAMPLE_SEED
@@ -244,13 +244,6 @@ def _conditions(model, n, condition=None):
         return np.full(n, condition)
     pairs = number_words.HELD_OUT_PAIRS
     return number_words.names_of(pairs[np.arange(n) % len(pairs)])
-
-
-def _coarse_pixels(model, down, right):
-    """Visible pixels (h, w) of a coarse image."""
-    visible = np.zeros(model.image_shape[:2], bool)
-    visible[::down, ::right] = True
-    return visible
 
 
 def _test_set(model, dataset):

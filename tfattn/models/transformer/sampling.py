@@ -47,7 +47,7 @@ def draw_tokens(
         sequence, state = carried
         logits, state = next_logits(step, sequence, state)
         logits = logits / temperature
-        if possible is not None:
+        if possible is not None:  # after a temperature that may be large
             of_step = ops.slice(possible, (step, 0), (1, len(pixels)))
             logits = ops.where(of_step, logits, -np.inf)
         if given is not None:
