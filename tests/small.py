@@ -31,6 +31,9 @@ MAKERS = {
     "transformer_by_text": lambda: _transformer(
         condition="text", vocabulary=WORDS, max_words=2
     ),
+    "transformer_by_image": lambda: _transformer(
+        condition="image", condition_channels=2
+    ),
     "completion_by_mask": lambda: _completion(),
     "completion_adversarial": lambda: _completion(adversarial=True),
     "flow_by_class": lambda: AttentionFlow(SHAPE, num_classes=3, width=8),
@@ -87,6 +90,8 @@ def condition(name, n=6):
         return np.arange(n) % 3
     if name.endswith("by_text"):
         return np.array(["red", "Blue red", "green"] * n)[:n]
+    if name.endswith("by_image"):
+        return np.random.default_rng(2).random((n, *SHAPE[:2], 2), "float32")
     if name.endswith("by_mask"):
         visible = np.random.default_rng(1).random((n, *SHAPE[:2])) < 0.5
         visible[:, 0, 0], visible[:, 0, 1] = True, False

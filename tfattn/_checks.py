@@ -128,23 +128,26 @@ def checked_numbers(name: str, x: ArrayLike) -> np.ndarray:
     return x
 
 
-def checked_images(x: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
+def checked_images(
+    x: ArrayLike, image_shape: tuple[int, ...], name: str = "images"
+) -> np.ndarray:
     """Images as a float32 array; ValueError unless (n, *image_shape) and in [0, 1]."""
-    x = checked_numbers("images", x)
+    x = checked_numbers(name, x)
+    pixels = "pixels" if name == "images" else f"{name} with pixels"
     if x.dtype == "uint8" and x.max(initial=0) > 1:
         raise ValueError(
-            "Expected pixels in [0, 1]. Received: bytes from 0 to "
+            f"Expected {pixels} in [0, 1]. Received: bytes from 0 to "
             f"{x.max()}. Divide them by 255: x.astype('float32') / 255"
         )
     x = x.astype("float32", copy=False)
     if x.shape[1:] != image_shape or not len(x):
         raise ValueError(
-            f"Expected images of shape (n, {str(image_shape)[1:]}, at least one. "
-            f"Received: x of shape {x.shape}"
+            f"Expected {name} of shape (n, {str(image_shape)[1:]}, at least one. "
+            f"Received: shape {x.shape}"
         )
     if not np.all((x >= 0) & (x <= 1)):
         raise ValueError(
-            "Expected pixels in [0, 1] and no NaN. Received: values from "
+            f"Expected {pixels} in [0, 1] and no NaN. Received: values from "
             f"{x.min()} to {x.max()}"
         )
     return x

@@ -35,6 +35,7 @@ EPOCHS = {
     "gan": 13,
     "flow": 25,
     "transformer": 18,
+    "translator": 4,
     "completion": 40,
     "captioner": 15,
     "classifier": 16,

@@ -58,14 +58,20 @@ class Command:
         }[name]
 
     def start(self, *more, **options):
-        return subprocess.Popen(
-            [sys.executable, "-m", "tfattn", *self.arguments, *more],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-            **options,
-        )
+        # A shell may have started these tests in the background, where Ctrl-C is
+        # ignored, and processes inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tfattn", *self.arguments, *more],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=ENVIRONMENT,
+                **options,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def finish(self):
         """Runs it to its end, or again: its seconds and what it said."""
@@ -164,7 +170,7 @@ def check_it_can_be_repeated(command, whole):
 def interrupted(command, share, name, whole):
     """Sends a signal at a share of the time that the command takes: what it said."""
     seconds = whole[1]
-    while True:
+    for _ in range(20):
         process = command.start()
         started = time.monotonic()
         try:
@@ -181,6 +187,7 @@ def interrupted(command, share, name, whole):
         shutil.rmtree(command.out, ignore_errors=True)
         if command.name == "train":
             shutil.rmtree(command.run)
+    raise AssertionError(f"{name} does not end the command")
 
 
 @each_command

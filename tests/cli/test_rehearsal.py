@@ -17,7 +17,12 @@ from tfattn.cli import main as cli
 from tfattn.cli import rehearsal, train
 from tfattn.cli.systems import SYSTEMS, completion, flow, vae
 from tfattn.data import number_words
-from tfattn.models import CompletionVAE, ImageCaptioner, ImageClassifier
+from tfattn.models import (
+    CompletionVAE,
+    ImageCaptioner,
+    ImageClassifier,
+    ImageTransformer,
+)
 
 pytestmark = on_tensorflow
 
@@ -115,6 +120,15 @@ def test_a_rehearsal_changes_nothing(name, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(flow, "NUM_STEPS", 2)
     if name == "completion":  # whose measures need 11 pixels
         model = CompletionVAE((12, 16, 1), latent_dim=3, width=8, levels=2)
+    elif name == "translator":  # of drawings
+        model = ImageTransformer(
+            (12, 16, 1),
+            num_layers=1,
+            width=8,
+            condition="image",
+            condition_channels=1,
+            order="coarse_to_fine",
+        )
     elif name == "captioner":  # of two digits
         words = number_words.WORDS
         model = ImageCaptioner(words, 2, (12, 32, 1), num_layers=1, width=8)

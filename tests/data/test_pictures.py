@@ -133,3 +133,34 @@ def test_bad_files(tmp_path):
         path = saved(tmp_path / f"{level}.png", np.full((9, 9), level, "uint8"))
         with pytest.raises(ValueError, match=word):
             pictures.read_mask(str(path), (12, 12), path)
+
+
+def test_thin_lines_of_a_large_drawing_stay(tmp_path):
+    """One pixel wide in a picture 50 times as large; cut about the middle."""
+    large = np.zeros((400, 700), "uint8")
+    large[120, 150:550] = 255  # in row 2 of 8, through the whole width that stays
+    large[120:280, 375] = 130  # in column 4 of 8
+    large[300, :] = 127  # dark
+    large[:, 100] = 255  # cut off
+    path = tmp_path / "lines.png"
+    Image.fromarray(large).save(path)
+    lines, words = pictures.read_drawing(path, (8, 8))
+    expected = np.zeros((8, 8, 1), "float32")
+    expected[2], expected[2:6, 4] = 1, 1
+    np.testing.assert_array_equal(lines, expected)
+    assert lines.dtype == np.float32 and "700×400" in words and "8×8" in words
+    small = np.where(expected[..., 0] > 0, 200, 90).astype("uint8")
+    Image.fromarray(small).save(path)
+    lines, words = pictures.read_drawing(path, (8, 8))
+    np.testing.assert_array_equal(lines, expected)
+    assert "cut" not in words
+
+
+@pytest.mark.parametrize(("level", "share"), [(0, "0%"), (255, "100%")])
+def test_a_drawing_has_lines(level, share, tmp_path):
+    path = tmp_path / "page.png"
+    Image.fromarray(np.full((9, 9), level, "uint8")).save(path)
+    with pytest.raises(ValueError, match=f"white lines on black.*{share}"):
+        pictures.read_drawing(path, (4, 4))
+    with pytest.raises(ValueError, match="Expected a picture file"):
+        pictures.read_drawing(tmp_path / "missing.png", (4, 4))

@@ -249,10 +249,13 @@ def test_bad_data_is_refused_before_training(name):
         with pytest.raises(ValueError, match=words):
             model.fit(*data, verbose=0)
     if y:
-        with pytest.raises(ValueError, match=r"3 labels|3 texts|boolean `visible`"):
+        words = r"3 labels|3 texts|boolean `visible`|condition for each of 3"
+        with pytest.raises(ValueError, match=words):
             model.fit(Batches(x, y[0][:2]), verbose=0)
         if name != "completion_by_mask":  # where a mask is not needed
-            with pytest.raises(ValueError, match=r"as the condition|for each image"):
+            with pytest.raises(
+                ValueError, match=r"as the condition|a condition|for each image"
+            ):
                 model.fit(x, verbose=0)
     elif not name.startswith("completion"):
         with pytest.raises(ValueError, match="no condition"):

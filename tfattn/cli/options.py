@@ -141,6 +141,19 @@ class TransformerOptions(Options):
         self._add_mixed_precision(parser)
 
 
+class TranslatorOptions(Options):
+    """A model that turns line drawings into images (image translation)."""
+
+    name = "translator"
+    data = (
+        "fashion_mnist",
+        *(name for name in TransformerOptions.data if name != "fashion_mnist"),
+    )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        self._add_mixed_precision(parser)
+
+
 class CompletionOptions(Options):
     """A model that fills in hidden parts of faces or digits."""
 
@@ -194,6 +207,7 @@ OPTIONS: dict[str, Options] = {
         GANOptions(),
         FlowOptions(),
         TransformerOptions(),
+        TranslatorOptions(),
         CompletionOptions(),
         CaptionerOptions(),
         ClassifierOptions(),

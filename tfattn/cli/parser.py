@@ -108,9 +108,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--condition",
-        metavar="WORDS",
+        metavar="CONDITION",
         help="a class, by number or by the name of its folder, or a text, for all "
-        "images (default: all classes or texts in turn)",
+        "images (default: all classes or texts in turn); for a translator the picture "
+        "file of a drawing",
     )
     _add_seed(command)
     command.add_argument(

@@ -90,6 +90,40 @@ def read_mask(
     return visible, words
 
 
+def read_drawing(path: str | Path, size: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    """Where a picture file has white lines, on an image that may be much smaller.
+
+    Turned as its camera says and cut about the middle. A pixel of the image belongs to
+    a line if a part of it is white in the picture, so that thin lines stay.
+
+    Args:
+        path: File in a format that Pillow reads.
+        size: (h, w).
+
+    Returns:
+        Float32 array (h, w, 1), 1 on a line and 0 elsewhere, and words on what was
+        done.
+
+    Raises:
+        ValueError: If the file is missing, no picture, or not white lines on black.
+    """
+    from PIL import Image, ImageOps
+
+    h, w = size
+    picture = flat(open_picture(path), channels=1)
+    white = picture.point(lambda level: 255 * (level >= 128))
+    lines = np.asarray(ImageOps.fit(white, (w, h), Image.Resampling.BOX)) > 0
+    words = f"{path}: {picture.width}×{picture.height} pixels"
+    if picture.size != (w, h):
+        words += f", cut about the middle where needed and brought to {w}×{h}"
+    if not 0 < lines.mean() < 0.5:
+        raise ValueError(
+            "Expected white lines on black, on less than half of the pixels. Received: "
+            f"{path}, where {lines.mean():.0%} of {w}×{h} pixels are white"
+        )
+    return lines[..., None].astype("float32"), words
+
+
 def upright_mask(path: str | Path, picture: str | Path) -> tuple["Image", bool]:
     """A mask file turned as its picture is, and whether it has its proportions."""
     stored = _open(picture)

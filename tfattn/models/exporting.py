@@ -67,7 +67,7 @@ class ExportableModel(keras.Model):
 
         The exported function takes its inputs as float32, any number n of images at
         once: those of `call`, or those that the class lists under "Exported functions".
-        A condition is int32: classes (n,), or words as numbers (n, max_words), see
+        Classes (n,) are int32, and so are words as numbers (n, max_words), see
         `WordTokenizer.tokenize`.
 
         Args:

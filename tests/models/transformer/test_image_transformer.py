@@ -16,8 +16,8 @@ KINDS = {
     "none": {},
     "class": {"condition": "class", "num_classes": 3},
     "text": {"condition": "text", "vocabulary": WORDS, "max_words": 2},
+    "image": {"condition": "image", "condition_channels": 2},
 }
-CONDITIONS = {"none": None, "class": [0, 2, 1], "text": ["red", "blue red", "green"]}
 
 
 def model(kind="none", image_shape=SHAPE, spread=0.7, **arguments):
@@ -35,6 +35,13 @@ def model(kind="none", image_shape=SHAPE, spread=0.7, **arguments):
 def images(n=3, shape=SHAPE, levels=2, seed=0):
     drawn = np.random.default_rng(seed).integers(0, levels, (n, *shape))
     return (drawn / (levels - 1)).astype("float32")
+
+
+def conditions(kind, shape=SHAPE):
+    """Three of them."""
+    found = {"none": None, "class": [0, 2, 1], "text": ["red", "blue red", "green"]}
+    found["image"] = [*images(shape=(*shape[:2], 2), seed=2)]
+    return found[kind]
 
 
 def every_image(shape, levels=2):
@@ -63,7 +70,8 @@ def tokens_of(made, x):
 def test_probabilities_of_all_images_sum_to_one(shape, arguments, kind):
     tiny = model(kind, shape, **arguments)
     x = every_image(shape, arguments.get("levels", 2))
-    condition = CONDITIONS[kind] and [CONDITIONS[kind][1]] * len(x)
+    condition = conditions(kind, shape)
+    condition = condition and [condition[1]] * len(x)
     probabilities = np.exp(tiny.log_likelihood(x, condition))
     np.testing.assert_allclose(probabilities.sum(), 1, atol=1e-5)
     assert probabilities.max() > 2 * probabilities.min()
@@ -89,12 +97,15 @@ def test_a_token_moves_the_logits_after_it_alone(order):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "order"),
-    [*((kind, "raster") for kind in KINDS), ("text", "coarse_to_fine")],
+    [
+        *((kind, "raster") for kind in KINDS),
+        *((kind, "coarse_to_fine") for kind in ("text", "image")),
+    ],
 )
 def test_log_likelihood_token_by_token(kind, order):
     """Each token's probability from a sequence that is cut before it."""
     made, x = model(kind, order=order), images()
-    condition = made._condition(CONDITIONS[kind], len(x))
+    condition = made._condition(conditions(kind), len(x))
     tokens = tokens_of(made, x)
     expected = np.zeros(len(x))
     for j in range(tokens.shape[1]):
@@ -103,7 +114,7 @@ def test_log_likelihood_token_by_token(kind, order):
         for i in range(len(x)):
             shifted = logits[i] - logits[i].max()
             expected[i] += shifted[tokens[i, j]] - np.log(np.exp(shifted).sum())
-    found = made.log_likelihood(x, CONDITIONS[kind], batch_size=2)
+    found = made.log_likelihood(x, conditions(kind), batch_size=2)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -135,7 +146,7 @@ def test_embeddings_equal_loops(patch, order):
                 token, part = divmod(number, num_parts)
                 value = made.tokens.pixels[tokens[i, token - 1], part] if token else 2
                 expected[i, j] += table[3 * k + value]
-    found = network._embed_all(tokens, ops.convert_to_tensor(classes))
+    found = network._embed_all(tokens, ops.convert_to_tensor(classes), None)
     np.testing.assert_allclose(checks.numpy_of(found), expected, atol=1e-4)
 
 
@@ -162,10 +173,10 @@ def test_log_likelihood_of_hidden_pixels(visible, order):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["class", "text"])
+@pytest.mark.parametrize("kind", ["class", "text", "image"])
 def test_the_condition_counts(kind):
     made, x = model(kind), np.repeat(images(1), 3, axis=0)
-    values = made.log_likelihood(x, CONDITIONS[kind])
+    values = made.log_likelihood(x, conditions(kind))
     assert np.abs(np.diff(np.sort(values))).min() > 1e-3
 
 
@@ -199,6 +210,40 @@ def test_more_levels_are_rounded():
         -made.log_likelihood(x),
         rtol=1e-4,
     )
+
+
+@pytest.mark.parametrize("order", ["raster", "coarse_to_fine"])
+def test_an_image_joins_the_tokens_of_its_patches(order):
+    """Without attention to it, a patch of the condition moves its own tokens' vectors
+    before any layer, and no others."""
+    made = model("image", (4, 6, 2), order=order)
+    network, x = made.network, tokens_of(made, images(1, (4, 6, 2)))
+    context = np.random.default_rng(3).normal(size=(1, 6, 8)).astype("float32")
+
+    def vectors(context):
+        return checks.numpy_of(
+            network._embed_all(
+                ops.convert_to_tensor(x), None, ops.convert_to_tensor(context)
+            )
+        )[0]
+
+    # The first pixel, row by row, that moves a token lies in the token's place.
+    place = {}
+    for row, column, channel in itertools.product(range(4), range(6), range(2)):
+        pixel = np.zeros((1, 4, 6, 2))
+        pixel[0, row, column, channel] = 1
+        moved = tokens_of(made, pixel) != tokens_of(made, 0 * pixel)
+        place.setdefault(int(np.flatnonzero(moved)[0]), (row // 2, column // 2))
+    assert len(place) == made.tokens.num_tokens
+
+    before = vectors(context)
+    for patch in range(6):
+        other = context.copy()
+        other[0, patch] += 1
+        moved = vectors(other) - before
+        for j in range(made.tokens.num_tokens):
+            expected = float(place[j] == divmod(patch, 3))
+            np.testing.assert_allclose(moved[j], expected, atol=1e-5)
 
 
 # --- drawing ------------------------------------------------------------------
@@ -245,11 +290,12 @@ def test_images_are_drawn_from_the_density(temperature):
         # On all backends, a condition and none, in either order.
         pytest.param("none", "coarse_to_fine", marks=pytest.mark.backend),
         pytest.param("text", "raster", marks=[pytest.mark.ci, pytest.mark.backend]),
+        pytest.param("image", "coarse_to_fine", marks=pytest.mark.backend),
     ],
 )
 def test_same_images_with_and_without_cache(kind, order):
     made, n = model(kind, order=order), 30
-    condition = CONDITIONS[kind] and CONDITIONS[kind] * (n // 3)
+    condition = conditions(kind) and conditions(kind) * (n // 3)
     with_cache, without = (
         made.generate(n, condition, seed=5, use_cache=use_cache)
         for use_cache in (True, False)
@@ -301,6 +347,7 @@ def test_completions_are_drawn_from_the_density(visible, order):
         pytest.param("class", marks=pytest.mark.backend),
         pytest.param("none", marks=pytest.mark.ci),
         pytest.param("text", marks=pytest.mark.ci),
+        pytest.param("image", marks=pytest.mark.ci),
     ],
 )
 def test_completions_of_several_images(kind):
@@ -309,20 +356,20 @@ def test_completions_of_several_images(kind):
     visible[0, :2] = True
     visible[1, :2, :2] = True
     drawn = made.complete(
-        x, visible, condition=CONDITIONS[kind], num_samples=4, seed=1, batch_size=5
+        x, visible, condition=conditions(kind), num_samples=4, seed=1, batch_size=5
     )
     for image, mask, completions in zip(x, visible, drawn, strict=True):
         assert np.all(completions[:, mask] == image[mask])
     assert np.any(drawn[:, 0] != drawn[:, 1])
     # With everything visible there is nothing to draw, with nothing all of it.
     whole = made.complete(
-        x, np.ones((4, 6), bool), condition=CONDITIONS[kind], num_samples=2
+        x, np.ones((4, 6), bool), condition=conditions(kind), num_samples=2
     )
     np.testing.assert_array_equal(whole, np.stack([x, x], axis=1))
     nothing = made.complete(
-        x, np.zeros((4, 6), bool), condition=CONDITIONS[kind], seed=5
+        x, np.zeros((4, 6), bool), condition=conditions(kind), seed=5
     )
-    free = made.generate(3, CONDITIONS[kind], seed=5)
+    free = made.generate(3, conditions(kind), seed=5)
     np.testing.assert_array_equal(nothing[:, 0], free)
 
 
@@ -355,11 +402,15 @@ def test_compiled_functions_read_the_weights_anew():
 
 def test_attention_maps():
     made = model("text")
-    own, cross = made.attention_maps(images(), CONDITIONS["text"])
+    own, cross = made.attention_maps(images(), conditions("text"))
     assert own.shape == (3, 2, 2, 6, 6) and cross.shape == (3, 2, 2, 6, 2)
     np.testing.assert_allclose(own.sum(axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(cross.sum(axis=-1), 1, atol=1e-5)
     assert np.all(np.triu(own, 1) == 0) and np.all(cross[[0, 2], ..., 1] == 0)
+    own, cross = model("image").attention_maps(images(), conditions("image"))
+    assert own.shape == (3, 2, 2, 6, 6) and cross.shape == (3, 2, 2, 6, 6)
+    np.testing.assert_allclose(cross.sum(axis=-1), 1, atol=1e-5)
+    assert np.all(cross > 0)  # of all its patches, also those of later tokens
     own, cross = model().attention_maps(images())
     assert own.shape == (3, 2, 2, 6, 6) and cross is None
 
@@ -369,7 +420,12 @@ def test_attention_maps():
 
 @pytest.mark.ci
 @pytest.mark.parametrize(
-    "kind", ["none", "class", pytest.param("text", marks=pytest.mark.backend)]
+    "kind",
+    [
+        *("none", "class"),
+        pytest.param("text", marks=pytest.mark.backend),
+        pytest.param("image", marks=pytest.mark.backend),
+    ],
 )
 def test_fit_learns(kind, tmp_path):
     made = ImageTransformer(
@@ -378,14 +434,14 @@ def test_fit_learns(kind, tmp_path):
     made.compile(keras.optimizers.Adam(1e-2))
     # The condition says which of three images it is.
     x = np.tile(images(), (20, 1, 1, 1))
-    condition = CONDITIONS[kind] and CONDITIONS[kind] * 20
+    condition = conditions(kind) and conditions(kind) * 20
     losses = made.fit(x, condition, batch_size=30, epochs=40, verbose=0).history["loss"]
     assert losses[0] > 10
     found = -made.log_likelihood(x[:3], condition and condition[:3]).mean()
     assert found < (np.log(3) + 0.7 if condition is None else 0.7)
     made.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    draws = [m.generate(3, CONDITIONS[kind], seed=1) for m in (made, loaded)]
+    draws = [m.generate(3, conditions(kind), seed=1) for m in (made, loaded)]
     np.testing.assert_array_equal(*draws)
 
 
@@ -393,7 +449,7 @@ def test_fit_learns(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype_policy", ["mixed_bfloat16"], indirect=True)
 def test_mixed_precision(dtype_policy, kind):
-    made, condition = model(kind), CONDITIONS[kind]
+    made, condition = model(kind), conditions(kind)
     made.compile(keras.optimizers.Adam(1e-3))
     logs = made.fit(images(), condition, batch_size=2, verbose=0).history
     assert np.isfinite(logs["loss"][0])
@@ -403,11 +459,12 @@ def test_mixed_precision(dtype_policy, kind):
     assert np.all(np.isin(made.generate(3, condition, seed=0), [0, 1]))
 
 
-def test_one_step_moves_every_weight(eagerly):
-    made = model("text")
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_one_step_moves_every_weight(eagerly, kind):
+    made = model(kind)
     made.compile(keras.optimizers.SGD(1.0))
     before = [ops.convert_to_numpy(v) + 0 for v in made.trainable_variables]
-    made.fit(images(), CONDITIONS["text"], verbose=0)
+    made.fit(images(), np.array(conditions(kind)), verbose=0)
     for variable, old in zip(made.trainable_variables, before, strict=True):
         moved = np.abs(ops.convert_to_numpy(variable) - old).max()
         # A key's bias adds the same number to all scores of a query.
@@ -430,6 +487,9 @@ def test_one_step_moves_every_weight(eagerly):
         ({"num_classes": 3}, "num_classes"),
         ({"condition": "text", "vocabulary": WORDS}, "max_words"),
         ({"condition": "text", "vocabulary": WORDS, "max_words": 0}, "max_words"),
+        ({"condition": "image"}, "condition_channels"),
+        ({"condition_channels": 1}, "condition_channels"),
+        ({"condition": "image", "condition_channels": 0}, "condition_channels"),
         ({"dropout": 1.0}, "dropout"),
     ],
 )
@@ -483,3 +543,21 @@ def test_bad_input(call, words):
 def test_texts_are_counted(texts):
     with pytest.raises(ValueError, match="Expected 2 texts"):
         model("text").generate(2, texts)
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (None, r"Expected a condition, images of shape \(n, 4, 6, 2\)"),
+        (np.zeros((2, 4, 6, 1)), r"condition of shape \(n, 4, 6, 2\)"),
+        (np.zeros((1, 4, 6, 2)), "for each of 2 images. Received: condition with 1"),
+        (np.full((2, 4, 6, 2), 2.0), r"condition with pixels in \[0, 1\]"),
+        (["a", "b"], "numbers"),
+    ],
+)
+def test_images_that_are_no_condition(condition, words):
+    made = model("image")
+    with pytest.raises(ValueError, match=words):
+        made.generate(2, condition)
+    with pytest.raises(ValueError, match=words):
+        made.log_likelihood(images(2), condition)

@@ -10,6 +10,7 @@ from tfattn.cli.systems.completion import CompletionSystem
 from tfattn.cli.systems.flow import FlowSystem
 from tfattn.cli.systems.gan import GANSystem
 from tfattn.cli.systems.transformer import TransformerSystem
+from tfattn.cli.systems.translator import TranslatorSystem
 from tfattn.cli.systems.vae import VAESystem
 
 SYSTEMS: dict[str, System] = {
@@ -17,6 +18,7 @@ SYSTEMS: dict[str, System] = {
     "gan": GANSystem(),
     "flow": FlowSystem(),
     "transformer": TransformerSystem(),
+    "translator": TranslatorSystem(),
     "completion": CompletionSystem(),
     "captioner": CaptionerSystem(),
     "classifier": ClassifierSystem(),

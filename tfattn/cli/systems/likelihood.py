@@ -1,5 +1,7 @@
 """Measurements in nats: the levels of pixels, how images get them, and words."""
 
+from typing import Any
+
 import numpy as np
 
 from tfattn import data
@@ -82,6 +84,40 @@ def nats_in_words(nats: float, levels: int, image_shape: tuple[int, int, int]) -
         return f"{nats:.1f} nats ({nats / np.log(2):.0f} bits)"
     bits = metrics.bits_per_dimension(nats, image_shape)
     return f"{bits:.3f} bits for each channel of a pixel ({nats:.0f} nats)"
+
+
+def exact_measures(
+    estimate: Estimate, dataset: Dataset, levels: int, image_shape: tuple[int, int, int]
+) -> dict[str, Any]:
+    """For metrics.json: an exact likelihood, and what makes it comparable.
+
+    Args:
+        estimate: Mean of −log p of test images, in nats.
+        dataset: Their data set.
+        levels: Levels of a pixel.
+        image_shape: (h, w, c), w that of several images of the data side by side.
+    """
+    num_images = image_shape[1] // dataset.x_test.shape[2]
+    return {
+        "levels": levels,
+        "image_shape": image_shape,
+        "negative_log_likelihood": estimate._asdict(),
+        "nats_of_independent_pixels": num_images
+        * nats_of_independent_pixels(dataset, levels),
+        "bits_per_dimension": metrics.bits_per_dimension(estimate.value, image_shape),
+    }
+
+
+def exact_in_words(result: dict[str, Any], image: str = "a test image") -> str:
+    """What `exact_measures` mean."""
+    nats, levels = result["negative_log_likelihood"]["value"], result["levels"]
+    return (
+        "On average, the model needs "
+        f"{nats_in_words(nats, levels, result['image_shape'])} to encode {image}. "
+        "Fewer is better. A model that knows only how often each pixel "
+        f"{'is white' if levels == 2 else 'has each level'} needs "
+        f"{result['nats_of_independent_pixels']:.1f} nats."
+    )
 
 
 def print_estimate(name: str, estimate: Estimate) -> None:

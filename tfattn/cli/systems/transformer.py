@@ -16,9 +16,9 @@ from tfattn.cli.systems.base import (
     num_classes_of,
 )
 from tfattn.cli.systems.likelihood import (
+    exact_in_words,
+    exact_measures,
     is_binary,
-    nats_in_words,
-    nats_of_independent_pixels,
     pixels_in_words,
     print_estimate,
     with_levels,
@@ -115,18 +115,10 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         x, condition = _test_set(model, dataset)
         estimate = metrics.mean_estimate(-model.log_likelihood(x, condition))
         print_estimate("negative_log_likelihood", estimate)
-        # An image of the text condition is made of two, each with pixels of its own.
-        num_images = model.image_shape[1] // dataset.x_test.shape[2]
         return {
             "protocol": _protocol(model, dataset),
-            "levels": model.levels,
-            "image_shape": model.image_shape,
-            "negative_log_likelihood": estimate._asdict(),
-            "nats_of_independent_pixels": num_images
-            * nats_of_independent_pixels(dataset, model.levels),
-            "bits_per_dimension": metrics.bits_per_dimension(
-                estimate.value, model.image_shape
-            ),
+            # An image of the text condition is made of two.
+            **exact_measures(estimate, dataset, model.levels, model.image_shape),
         }
 
     def evaluate(
@@ -154,15 +146,7 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         return found
 
     def in_words(self, result: dict[str, Any]) -> str:
-        nats = result["negative_log_likelihood"]["value"]
-        levels = result["levels"]
-        words = (
-            "On average, the model needs "
-            f"{nats_in_words(nats, levels, result['image_shape'])} to encode a test "
-            "image. Fewer is better. A model that knows only how often each pixel "
-            f"{'is white' if levels == 2 else 'has each level'} needs "
-            f"{result['nats_of_independent_pixels']:.1f} nats."
-        )
+        words = exact_in_words(result)
         if result["data"] == "mnist" and result["condition"] == "none":
             shipped = pretrained_results("transformer_mnist")
             words += (

@@ -13,9 +13,10 @@ from tfattn._typing import Tensor
 from tfattn.densities import categorical_log_density
 from tfattn.models.base import IMAGES_AT_ONCE
 from tfattn.models.captioner.describing import CaptionerDescribing
-from tfattn.models.captioner.networks import PatchEncoder, WordDecoder
+from tfattn.models.captioner.networks import WordDecoder
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
+from tfattn.models.patch_encoder import PatchEncoder
 from tfattn.models.replicas import drawn
 from tfattn.models.tokenizer import FIRST_WORD, NO_WORD, WordTokenizer
 

@@ -10,6 +10,7 @@ from tfattn._checks import check_integer
 from tfattn._typing import Tensor
 from tfattn.densities import IMPOSSIBLE
 from tfattn.layers import PositionalEncoding, TransformerDecoderLayer
+from tfattn.models.patch_encoder import PatchEncoder
 from tfattn.models.text_encoder import TextEncoder
 from tfattn.models.transformer.sampling import draw_tokens
 from tfattn.models.transformer.tokens import ImageTokens
@@ -19,9 +20,11 @@ class TokenDecoder(layers.Layer):
     """Decoder layers over a sequence of tokens, to the logits of each token.
 
     The vector at a place is the sum of embeddings of its neighbors that come before
-    it, see `ImageTokens`, as a causal convolution would make it, of its position and of
-    the class, if there are classes. Each decoder layer attends to the places up to its
-    own, and to the words of a text, if there is one.
+    it, see `ImageTokens`, as a causal convolution would make it, of its position, of
+    the class, if there are classes, and of the encoder's output for the patch of the
+    token's place in the grid, if another image is the condition. Each decoder layer
+    attends to the places up to its own, and to the words of a text or the patches of
+    another image, if there is one.
 
     Args:
         tokens: `ImageTokens`.
@@ -31,10 +34,11 @@ class TokenDecoder(layers.Layer):
         dropout: As in `TransformerDecoderLayer`.
         num_classes: Number of classes, or `None`.
         text_encoder: `TextEncoder`, or `None`.
+        image_encoder: `PatchEncoder` of patches as large as the tokens', or `None`.
 
     Call arguments:
         tokens: Integers (n, tokens).
-        condition: Classes (n,), or words (n, max_words), or `None`.
+        condition: Classes (n,), words (n, max_words), images (n, h, w, c) or `None`.
         training: Whether dropout is on.
 
     Output:
@@ -53,6 +57,7 @@ class TokenDecoder(layers.Layer):
         dropout: float = 0.0,
         num_classes: int | None = None,
         text_encoder: TextEncoder | None = None,
+        image_encoder: PatchEncoder | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,6 +69,10 @@ class TokenDecoder(layers.Layer):
             layers.Embedding(num_classes, width) if num_classes else None
         )
         self.text_encoder = text_encoder
+        self.image_encoder = image_encoder
+        # The patch of each token's place in the grid.
+        *_, rows, columns, _ = np.unravel_index(tokens.order, tokens.grid)
+        self.patches = (rows * tokens.grid[-2] + columns).astype("int32")
         # For each kind of neighbor a table, in which the last number stands for none.
         num_neighbors = tokens.neighbors.shape[1]
         self.token_embedding = layers.Embedding(
@@ -86,6 +95,9 @@ class TokenDecoder(layers.Layer):
         if self.text_encoder:
             self.text_encoder.build(condition_shape)
             context_shape = (*condition_shape, self.width)
+        if self.image_encoder:
+            self.image_encoder.build(condition_shape)
+            context_shape = (None, int(np.prod(self.image_encoder.grid)), self.width)
         self.positions.build((None, *self.tokens.grid, self.width))
         for layer in self.decoder_layers:
             layer.build(shape, context_shape)
@@ -99,7 +111,7 @@ class TokenDecoder(layers.Layer):
         training: bool | None = None,
     ) -> Tensor:
         context, mask = self._encode(condition, training)
-        x = self._embed_all(tokens, condition)
+        x = self._embed_all(tokens, condition, context)
         for layer in self.decoder_layers:
             x = layer(x, context, context_mask=mask, training=training)
         logits, possible = self.head(self.norm(x)), self.tokens.possible
@@ -110,7 +122,7 @@ class TokenDecoder(layers.Layer):
     ) -> list[list[Tensor]]:
         """Maps of the layers, see `TransformerDecoderLayer`: a pair for each."""
         context, mask = self._encode(condition)
-        x = self._embed_all(tokens, condition)
+        x = self._embed_all(tokens, condition, context)
         maps = []
         for layer in self.decoder_layers:
             x, *of_layer = layer(
@@ -129,13 +141,12 @@ class TokenDecoder(layers.Layer):
         """A sequence (n, tokens) by `draw_tokens`, with the cache of each layer."""
         context, mask = self._encode(condition)
         n, length = ops.shape(uniform)
-        positions = self._position_vectors()
+        positions = self._position_vectors(context)
         neighbors = ops.convert_to_tensor(self.tokens.neighbors)
 
         def next_logits(step, sequence, caches):
-            around, position = (
-                ops.take(a, [step], axis=0) for a in (neighbors, positions)
-            )
+            around = ops.take(neighbors, [step], axis=0)
+            position = ops.take(positions, [step], axis=1)
             x = self._embed(sequence, around, position, condition)
             new_caches = []
             for layer, cache in zip(self.decoder_layers, caches, strict=True):
@@ -176,9 +187,11 @@ class TokenDecoder(layers.Layer):
         )
 
     def _encode(self, condition, training=None):
-        """Context (n, m, width) and its mask (n, m), `None` without a text."""
+        """Context (n, m, width) and its mask (n, m), `None` where there is none."""
         if self.text_encoder:
             return self.text_encoder(condition, training=training)
+        if self.image_encoder:
+            return self.image_encoder(condition, training=training), None
         return None, None
 
     def _embed(self, sequence, neighbors, positions, condition):
@@ -187,7 +200,7 @@ class TokenDecoder(layers.Layer):
         Args:
             sequence: Tokens behind a number that stands for none (n, 1 + tokens).
             neighbors: Of these places, see `ImageTokens`, (k, neighbors).
-            positions: Vectors of these places (k, width).
+            positions: Vectors of these places (1 or n, k, width).
             condition: As for `call`.
 
         Returns:
@@ -205,13 +218,17 @@ class TokenDecoder(layers.Layer):
             x = x + ops.expand_dims(self.class_embedding(condition), 1)
         return x
 
-    def _embed_all(self, tokens, condition):
+    def _embed_all(self, tokens, condition, context):
         """The vectors of all places of a sequence (n, tokens)."""
         none = self.tokens.num_values
         sequence = ops.pad(tokens, ((0, 0), (1, 0)), constant_values=none)
-        positions = self._position_vectors()
+        positions = self._position_vectors(context)
         return self._embed(sequence, self.tokens.neighbors, positions, condition)
 
-    def _position_vectors(self):
-        vectors = ops.reshape(self.positions.encodings(), (-1, self.width))
-        return ops.take(vectors, self.tokens.order, axis=0)
+    def _position_vectors(self, context):
+        """Of all places (1 or n, tokens, width), with what another image has there."""
+        vectors = ops.reshape(self.positions.encodings(), (1, -1, self.width))
+        vectors = ops.take(vectors, self.tokens.order, axis=1)
+        if self.image_encoder:
+            vectors = vectors + ops.take(context, self.patches, axis=1)
+        return vectors

@@ -45,7 +45,8 @@ class TransformerDrawing(GenerativeModel):
 
         Args:
             n: Number of images.
-            condition: Classes (n,) or texts (n), for a model with a condition.
+            condition: Classes (n,), texts (n) or images (n, h, w, condition_channels)
+                in [0, 1], for a model with a condition.
             temperature: Divides the logits: below 1 likely images become likelier.
             seed: Integer; the same seed gives the same images, also without the cache
                 up to rounding.
@@ -92,7 +93,8 @@ class TransformerDrawing(GenerativeModel):
             images: Images (n, h, w, c) in [0, 1], each pixel one of the model's levels.
                 Hidden pixels are ignored.
             visible: Boolean (h, w) or (n, h, w), the same for all channels.
-            condition: Classes (n,) or texts (n), for a model with a condition.
+            condition: Classes (n,), texts (n) or images (n, h, w, condition_channels)
+                in [0, 1], for a model with a condition.
             num_samples: Number of completions of each image.
             temperature, seed, batch_size: As in `generate`.
 

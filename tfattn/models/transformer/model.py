@@ -19,13 +19,22 @@ from tfattn.densities import IMPOSSIBLE, categorical_log_density
 from tfattn.models.base import binary_draw
 from tfattn.models.compiling import compiled
 from tfattn.models.exporting import ExportedFunction, tensor_input
+from tfattn.models.patch_encoder import PatchEncoder
 from tfattn.models.text_encoder import TextEncoder
 from tfattn.models.transformer.decoder import TokenDecoder
 from tfattn.models.transformer.drawing import TransformerDrawing
 from tfattn.models.transformer.sampling import batches, fitting_values
 from tfattn.models.transformer.tokens import ImageTokens
 
-CONDITIONS = (None, "class", "text")
+# The arguments that each condition requires.
+CONDITIONS = {
+    None: [],
+    "class": ["num_classes"],
+    "text": ["vocabulary", "max_words"],
+    "image": ["condition_channels"],
+}
+# Over an image that is the condition.
+NUM_ENCODER_LAYERS = 2
 
 
 @keras.saving.register_keras_serializable(package="tfattn")
@@ -38,6 +47,8 @@ class ImageTransformer(TransformerDrawing):
     1. logits of token j: the decoder, which sees t_1 … t_{j−1}, the position of token
        j and the condition; see `TokenDecoder`
     2. the condition: a class's vector, or an encoder's outputs for the words of a text
+       or for the patches of another image, which are also added to the vectors of the
+       tokens there
     3. log p(x|y) = Σ_j log p(t_j | t_1 … t_{j−1}, y), exact
 
     After `compile(optimizer)`, training is `fit(x)`, or `fit(x, condition)`, with x in
@@ -59,10 +70,12 @@ class ImageTransformer(TransformerDrawing):
         num_layers: Number of decoder layers.
         num_heads: Number of heads; divides the width.
         width: Channels of a token's vector.
-        condition: `None`, `"class"` or `"text"`.
+        condition: `None`, `"class"`, `"text"` or, for image translation, `"image"`: an
+            image of the same height and width.
         num_classes: Number of classes, with `condition="class"`.
         vocabulary: Words that a text may hold, with `condition="text"`.
         max_words: Largest number of words in a text, with `condition="text"`.
+        condition_channels: Channels of the other image, with `condition="image"`.
         order: `"raster"`, patches row by row, or `"coarse_to_fine"`: first a coarse
             image, which has the first pixel of each patch and is itself made from a
             coarser one in this way, then the other pixels. `complete` then takes coarse
@@ -73,7 +86,8 @@ class ImageTransformer(TransformerDrawing):
 
     Call arguments:
         inputs: Images (n, h, w, c) in [0, 1], or with a condition (images, classes (n,)
-            or words (n, max_words), see `TextEncoder`).
+            or words (n, max_words), see `TextEncoder`, or images (n, h, w,
+            condition_channels)).
 
     Output:
         Dictionary: `images` of the model's levels (n, h, w, c), `logits` (n, tokens,
@@ -102,17 +116,24 @@ class ImageTransformer(TransformerDrawing):
         num_layers: int = 4,
         num_heads: int = 2,
         width: int = 96,
-        condition: Literal["class", "text"] | None = None,
+        condition: Literal["class", "text", "image"] | None = None,
         num_classes: int | None = None,
         vocabulary: Sequence[str] | None = None,
         max_words: int | None = None,
+        condition_channels: int | None = None,
         order: Literal["raster", "coarse_to_fine"] = "raster",
         dropout: float = 0.0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(image_shape, num_classes, seed, divisor=1, **kwargs)
-        _check_condition(condition, num_classes, vocabulary, max_words)
+        _check_condition(
+            condition,
+            num_classes=num_classes,
+            vocabulary=vocabulary,
+            max_words=max_words,
+            condition_channels=condition_channels,
+        )
         self.levels = check_integer("levels", levels, least=2)
         self.num_layers = check_integer("num_layers", num_layers, least=1)
         self.num_heads = check_integer("num_heads", num_heads, least=1)
@@ -122,15 +143,28 @@ class ImageTransformer(TransformerDrawing):
         if max_words is not None:
             max_words = check_integer("max_words", max_words, least=1)
         self.max_words = max_words
+        if condition_channels is not None:
+            condition_channels = check_integer(
+                "condition_channels", condition_channels, least=1
+            )
+        self.condition_channels = condition_channels
         self.order = order
         self.dropout = dropout
         self.tokens = ImageTokens(self.image_shape, self.levels, patch_size, order)
 
         with self._settings(self.dtype_policy):
-            text_encoder = None
+            text_encoder = image_encoder = None
             if vocabulary is not None and max_words is not None:
                 text_encoder = TextEncoder(
                     vocabulary, max_words, self.width, self.num_heads, dropout
+                )
+            if condition == "image":
+                image_encoder = PatchEncoder(
+                    self.tokens.patch_size,
+                    NUM_ENCODER_LAYERS,
+                    self.num_heads,
+                    self.width,
+                    dropout,
                 )
             self.network = TokenDecoder(
                 self.tokens,
@@ -140,9 +174,11 @@ class ImageTransformer(TransformerDrawing):
                 dropout,
                 self.num_classes,
                 text_encoder,
+                image_encoder,
             )
-        words_shape = (None, max_words) if text_encoder else None
-        self.network.build((None, self.tokens.num_tokens), words_shape)
+        shape = self._condition_shape()
+        condition_shape = None if shape is None else (None, *shape)
+        self.network.build((None, self.tokens.num_tokens), condition_shape)
         self.trackers = []  # the only term is Keras's own "loss"
         self._log_density = compiled(self, self._log_density_of_tokens)
         self._log_density_of_hidden = compiled(self, self._log_density_given)
@@ -190,7 +226,8 @@ class ImageTransformer(TransformerDrawing):
 
         Args:
             x: Images (n, h, w, c) in [0, 1], each pixel one of the model's levels.
-            condition: Classes (n,) or texts (n), for a model with a condition.
+            condition: Classes (n,), texts (n) or images (n, h, w, condition_channels)
+                in [0, 1], for a model with a condition.
             visible: Boolean (h, w) or (n, h, w), as for `complete`: then of the hidden
                 pixels, given the visible ones and the condition.
             batch_size: Images at once.
@@ -223,13 +260,14 @@ class ImageTransformer(TransformerDrawing):
 
         Args:
             x: Images (n, h, w, c) in [0, 1], each pixel one of the model's levels.
-            condition: Classes (n,) or texts (n), for a model with a condition.
+            condition: As in `log_likelihood`.
 
         Returns:
             Two NumPy arrays, tokens in the model's order. Self-attention (n, layers,
             heads, tokens, tokens): row j belongs to the prediction of token j, column
             i to the place where token i is predicted and its neighbors are read.
-            Cross-attention (n, layers, heads, tokens, words), or `None` without a text.
+            Cross-attention (n, layers, heads, tokens, words of the text or patches of
+            the other image, row by row), or `None` without either.
         """
         levels = self._checked_levels(x)
         tokens = self.tokens.from_levels(levels)
@@ -240,19 +278,41 @@ class ImageTransformer(TransformerDrawing):
     # --- checks ---------------------------------------------------------------
 
     def _checked_condition(self, condition, n):
-        """Classes (n,), or words (n, max_words) as numbers; `None` without either."""
-        text_encoder = self.network.text_encoder
-        if text_encoder is None:
+        """Classes (n,), words (n, max_words) as numbers, or images; `None` for none."""
+        if self.condition == "text":
+            return self.network.text_encoder.tokenizer.checked(condition, n)
+        if self.condition != "image":
             return super()._checked_condition(condition, n)
-        return text_encoder.tokenizer.checked(condition, n)
+        shape = self._condition_shape()
+        if condition is None:
+            raise ValueError(
+                f"Expected a condition, images of shape (n, {str(shape)[1:]}. "
+                "Received: none"
+            )
+        condition = checked_images(condition, shape, "condition")
+        if len(condition) != n:
+            raise ValueError(
+                f"Expected a condition for each of {n} images. Received: condition "
+                f"with {len(condition)} images"
+            )
+        return condition
 
     def _converted_in_graph(self, y):
-        text_encoder = self.network.text_encoder
-        return y if text_encoder is None else text_encoder.tokenizer.in_graph(y)
+        text = self.condition == "text"
+        return self.network.text_encoder.tokenizer.in_graph(y) if text else y
 
     def _encoded(self, condition):
         """Classes and words stay numbers: the network has a vector for each."""
-        return ops.cast(condition, "int32")
+        return ops.cast(condition, "float32" if self.condition == "image" else "int32")
+
+    def _condition_shape(self):
+        """Of what conditions one image, () for a class; `None` without a condition."""
+        shapes = {
+            "class": (),
+            "text": (self.max_words,),
+            "image": (*self.image_shape[:2], self.condition_channels),
+        }
+        return shapes.get(self.condition)
 
     def _checked_levels(self, x) -> np.ndarray:
         """Images as integers from 0 to levels − 1."""
@@ -284,10 +344,11 @@ class ImageTransformer(TransformerDrawing):
         }
 
     def _condition_inputs(self):
-        if self.condition is None:
+        shape = self._condition_shape()
+        if shape is None:
             return []
-        sizes = (self.max_words,) if self.max_words else ()
-        return [tensor_input("condition", *sizes, dtype="int32")]
+        dtype = "float32" if self.condition == "image" else "int32"
+        return [tensor_input("condition", *shape, dtype=dtype)]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -300,6 +361,7 @@ class ImageTransformer(TransformerDrawing):
             "condition": self.condition,
             "vocabulary": self.vocabulary,
             "max_words": self.max_words,
+            "condition_channels": self.condition_channels,
             "order": self.order,
             "dropout": self.dropout,
         }
@@ -310,21 +372,12 @@ def _stacked(maps):
     return ops.convert_to_numpy(ops.stack(maps, axis=1))
 
 
-def _check_condition(condition, num_classes, vocabulary, max_words):
+def _check_condition(condition, **arguments):
     """ValueError unless the condition and its arguments go together."""
     check_choice("condition", condition, CONDITIONS)
-    given = {
-        "num_classes": num_classes,
-        "vocabulary": vocabulary,
-        "max_words": max_words,
-    }
-    needed: dict[str | None, list[str]] = {
-        "class": ["num_classes"],
-        "text": ["vocabulary", "max_words"],
-    }
-    found = [name for name, value in given.items() if value is not None]
-    if found != needed.get(condition, []):
+    found = [name for name, value in arguments.items() if value is not None]
+    if found != CONDITIONS[condition]:
         raise ValueError(
-            f"condition={condition!r} takes {needed.get(condition, 'nothing more')}. "
+            f"condition={condition!r} takes {CONDITIONS[condition] or 'nothing more'}. "
             f"Received: {found or 'nothing more'}"
         )
