@@ -13,12 +13,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from answers import PROTOCOL, compared
 from scipy.ndimage import map_coordinates
 
 from tfattn import data
 from tfattn.evaluation import metrics
 from tfattn.evaluation.baselines import nearest_neighbor, ridge_regression
-from tfattn.evaluation.completion import hidden_ssim
 from tfattn.models import load_pretrained
 from tfattn.models.transformer.sampling import batches
 from tfattn.training.runs import load_run, write_json
@@ -80,32 +80,9 @@ def in_rows(model, x, visible):
     return images[np.arange(n)[:, None], chosen]
 
 
-def measured(x, y, visible, answers, judge):
-    """Of answers (n, k, h, w, 1): errors of their mean, of one and of the best; SSIM;
-    digits that the classifier recognizes in one, black and white."""
-    assert np.array_equal(
-        answers[:, :, visible], np.repeat(x[:, None, visible], answers.shape[1], axis=1)
-    ), "the visible pixels have changed"
-    hidden = np.broadcast_to(~visible[None, ..., None], x.shape)
-    mean, one = answers.mean(axis=1), answers[:, 0]
-    errors = ((answers - x[:, None]) ** 2)[:, :, ~visible].mean(axis=(2, 3))
-    of_mean = ((mean - x) ** 2)[:, ~visible].mean(axis=(1, 2))
-    return {
-        "error_of_mean": of_mean,
-        "error_of_one": errors[:, 0],
-        "best_error": errors.min(axis=1),
-        "ssim": hidden_ssim(x, mean, hidden),
-        "recognized": judge.classify((one > 0.5).astype("float32")) == y,
-    }
-
-
-def psnr(errors):
-    """Of the mean squared error of all images: a single one may have none."""
-    found = metrics.mean_estimate(errors)
-    value, low, high = (
-        float(-10 * np.log10(error)) for error in (found.value, found.high, found.low)
-    )
-    return {"value": value, "low": low, "high": high, "num_images": found.num_images}
+def recognized(images, y, judge):
+    """Which images show their digit, made black and white where they are not."""
+    return judge.classify((images > 0.5).astype("float32")) == y
 
 
 def of_factor(factor, x, y, x_train, models, judge):
@@ -122,21 +99,7 @@ def of_factor(factor, x, y, x_train, models, judge):
             x, visible, num_samples=NUM_SAMPLES, seed=SEED
         ),
     }
-    found = {}
-    for name, way in ways.items():
-        images = way()
-        values = measured(x, y, visible, images, judge)
-        found[name] = {
-            "num_samples": images.shape[1],
-            "psnr": psnr(values["error_of_mean"]),
-            "psnr_of_one": psnr(values["error_of_one"]),
-            "best_psnr": psnr(values["best_error"]),
-            "ssim": metrics.mean_estimate(values["ssim"])._asdict(),
-            "recognized": metrics.mean_estimate(
-                values["recognized"].astype("float64")
-            )._asdict(),
-        }
-        print(factor, name, found[name], flush=True)
+    found = compared(ways, x, visible, lambda images: recognized(images, y, judge))
     nats = -coarse_to_fine.log_likelihood(x, visible=visible)
     return {"ways": found, "nats_of_hidden": metrics.mean_estimate(nats)._asdict()}
 
@@ -155,17 +118,15 @@ def main(run):
         {
             "protocol": f"{len(x)} test images, a seeded subset, binarized once; "
             "visible: every fourth or second pixel in both directions, which all "
-            "answers keep; PSNR of the mean squared error of hidden pixels; "
-            f"{NUM_SAMPLES} samples of an image, baselines have one answer; SSIM of "
-            "the mean of the samples; recognized: by `classifier_binarized_mnist`, in "
-            "the first sample, or in the answer made black and white at 0.5; "
-            f"regression and nearest neighbor: {len(few)} training images; intervals: "
-            "95 %, over images",
+            f"answers keep; {NUM_SAMPLES} samples of an image; {PROTOCOL}; recognized: "
+            "by `classifier_binarized_mnist`, in the first sample, or in the answer "
+            "made black and white at 0.5; regression and nearest neighbor: "
+            f"{len(few)} training images; intervals: 95 %, over images",
             "machine": f"{os.cpu_count()} CPU cores, {keras.backend.backend()}",
             "epochs": of_run["epochs"],
             "training_seconds": of_run["training_seconds"],
             "recognized_of_the_images_themselves": metrics.mean_estimate(
-                (judge.classify(x) == y).astype("float64")
+                recognized(x, y, judge).astype("float64")
             )._asdict(),
             "factors": {
                 str(factor): of_factor(factor, x, y, x_train, models, judge)

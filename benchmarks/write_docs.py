@@ -16,6 +16,7 @@ from pages import (
     features,
     flow,
     gan,
+    kills,
     mutation,
     notebooks,
     own_pictures,
@@ -39,6 +40,7 @@ PAGES = {
         "systems": readme.systems,
         "course": readme.course,
     },
+    "docs/command.md": {"interruptions": kills.block},
     "docs/mutation.md": {"mutants": mutation.block},
     "docs/own_pictures.md": {
         "sizes": own_pictures.sizes_block,

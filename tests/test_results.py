@@ -38,6 +38,7 @@ def benchmark(name):
 PAGES = [
     "README.md",
     *(str(p.relative_to(ROOT)) for p in (ROOT / "docs" / "results").glob("*.md")),
+    "docs/command.md",
     "docs/own_pictures.md",
     "docs/python.md",
 ]

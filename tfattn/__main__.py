@@ -49,6 +49,8 @@ def main() -> None:
         run(arguments)
     except KeyboardInterrupt:
         sys.exit("\ntfattn: interrupted")
+    except OSError as error:  # an import finds no place for temporary files
+        sys.exit(f"tfattn: {error}")
 
 
 if __name__ == "__main__":

@@ -116,3 +116,19 @@ def test_the_library_changes_nothing():
     )
     assert result.stdout.strip() == "True"
     assert result.stderr.endswith("I0000 a remark")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for files")
+def test_no_place_for_temporary_files_is_a_line():
+    """Which imports need, before the command has begun."""
+    resource = pytest.importorskip("resource")
+    result = subprocess.run(
+        [sys.executable, "-m", "tfattn", "generate", "nowhere"],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("tfattn: ")
