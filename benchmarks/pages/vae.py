@@ -43,8 +43,8 @@ def block():
         "same network in a hand-written `train_step`. Protocol: "
         f"{throughput['protocol']}.",
         "",
-        "The command switches off the thread that tunes TensorFlow's data sets, because "
-        "an epoch does not end before that thread wakes up. Its epochs take "
+        "The command switches off the thread that tunes TensorFlow's data sets, "
+        "because an epoch does not end before that thread wakes up. Its epochs take "
         f"{tuning['median']:.2f} times ({tuning['lowest']:.2f} to "
         f"{tuning['highest']:.2f}) as long as with the thread. Protocol: "
         f"{results('epochs')['protocol']}.",
