@@ -40,7 +40,12 @@ def main(adversarial, gate, binarized):
     }
     x_train = baselines.with_mirror_images(faces.x_train)
     found = {
-        mask: rows(mask, x_train, faces.x_test, models)
+        mask: rows(
+            masks.draw(mask, len(faces.x_test), faces.x_test.shape[1:3]),
+            x_train,
+            faces.x_test,
+            models,
+        )
         for mask in completion.MEASURED_MASKS
     }
     content = {
@@ -64,9 +69,8 @@ def main(adversarial, gate, binarized):
     print(json.dumps(content["shipped_minus_best_baseline"], indent=1))
 
 
-def rows(mask, x_train, x, models):
+def rows(visible, x_train, x, models):
     """Each row's measures of each image; what a row draws has several completions."""
-    visible = masks.draw(mask, len(x), x.shape[1:3])
     found = {}
     for name, baseline in baselines.BASELINES.items():
         if np.all(visible == visible[0]):
@@ -76,10 +80,10 @@ def rows(mask, x_train, x, models):
                 [baseline(x_train, x[i : i + 1], visible[i]) for i in range(len(x))]
             )
         found[name] = completion_quality(x, visible, completions)
-        print(mask, name, f"{found[name]['psnr'].mean():.2f} dB", flush=True)
+        print(name, f"{found[name]['psnr'].mean():.2f} dB", flush=True)
     for name, model in models.items():
         found[name] = completion.quality(model, x, visible)
-        print(mask, name, f"{found[name]['psnr'].mean():.2f} dB", flush=True)
+        print(name, f"{found[name]['psnr'].mean():.2f} dB", flush=True)
     return found
 
 
@@ -122,8 +126,8 @@ def digits(run):
     x = completion.test_images(dataset, model.levels)
     order = np.random.default_rng(1).permutation(len(dataset.x_train))
     few = order[:NUM_DIGITS_FOR_BASELINES]
-    found = rows("lower_half", dataset.x_train[few], x, {"CompletionVAE": model})
-    visible = masks.draw("lower_half", 1, x.shape[1:3])[0]
+    visible = masks.draw("lower_half", len(x), x.shape[1:3])
+    found = rows(visible, dataset.x_train[few], x, {"CompletionVAE": model})
     completions = load_pretrained("transformer_mnist").complete(
         x, visible, num_samples=completion.NUM_SAMPLES, seed=completion.SAMPLE_SEED
     )

@@ -85,7 +85,7 @@ TRAININGS = {
     ),
     "completion": ([], 12, 3, "completion"),
     "transformer": (["--channels", "1"], 8, 1, "bits_per_dimension"),
-    "translator": ([], 8, 3, "bits_per_dimension"),
+    "translator": (["--channels", "1"], 8, 1, "bits_per_dimension"),
     "classifier": (["--labels", "folders"], 16, 3, "accuracy"),
 }
 

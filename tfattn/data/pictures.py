@@ -111,7 +111,9 @@ def read_drawing(path: str | Path, size: tuple[int, ...]) -> tuple[np.ndarray, s
 
     h, w = size
     picture = flat(open_picture(path), channels=1)
-    white = picture.point(lambda level: 255 * (level >= 128))
+    white = Image.fromarray(
+        np.where(np.asarray(picture) >= 128, 255, 0).astype("uint8")
+    )
     lines = np.asarray(ImageOps.fit(white, (w, h), Image.Resampling.BOX)) > 0
     words = f"{path}: {picture.width}×{picture.height} pixels"
     if picture.size != (w, h):

@@ -81,7 +81,7 @@ class TranslatorSystem(TranslatorOptions, System[ImageTransformer]):
         given = drawings_for(model, dataset.x_test[:NUM_SHOWN])
         write_figure(run / "samples.png", samples_figure(model, x, given))
         x, given = x[:4], given[:4]
-        _, cross = model.attention_maps(x, given)
+        cross: Any = model.attention_maps(x, given)[1]
         # (n, layers, heads, tokens, patches) to a map of patches for each pixel.
         maps = model.tokens.to_pixels(cross.mean(axis=(1, 2)).swapaxes(1, 2))
         h, w, _ = model.image_shape

@@ -279,11 +279,11 @@ class ImageTransformer(TransformerDrawing):
 
     def _checked_condition(self, condition, n):
         """Classes (n,), words (n, max_words) as numbers, or images; `None` for none."""
-        if self.condition == "text":
-            return self.network.text_encoder.tokenizer.checked(condition, n)
-        if self.condition != "image":
+        text_encoder, shape = self.network.text_encoder, self._condition_shape()
+        if text_encoder is not None:
+            return text_encoder.tokenizer.checked(condition, n)
+        if self.condition != "image" or shape is None:
             return super()._checked_condition(condition, n)
-        shape = self._condition_shape()
         if condition is None:
             raise ValueError(
                 f"Expected a condition, images of shape (n, {str(shape)[1:]}. "
@@ -298,8 +298,8 @@ class ImageTransformer(TransformerDrawing):
         return condition
 
     def _converted_in_graph(self, y):
-        text = self.condition == "text"
-        return self.network.text_encoder.tokenizer.in_graph(y) if text else y
+        text_encoder = self.network.text_encoder
+        return y if text_encoder is None else text_encoder.tokenizer.in_graph(y)
 
     def _encoded(self, condition):
         """Classes and words stay numbers: the network has a vector for each."""
@@ -307,7 +307,7 @@ class ImageTransformer(TransformerDrawing):
 
     def _condition_shape(self):
         """Of what conditions one image, () for a class; `None` without a condition."""
-        shapes = {
+        shapes: dict[str | None, tuple] = {
             "class": (),
             "text": (self.max_words,),
             "image": (*self.image_shape[:2], self.condition_channels),
