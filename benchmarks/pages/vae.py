@@ -26,7 +26,7 @@ def block():
         [f"minutes of training on {dynamic['machine']}", *minutes],
     ]
     throughput = results("vae_throughput")
-    ratio, tuning = throughput["ratio"], results("epochs")["ratio"]
+    ratio = throughput["ratio"]
     speed = throughput["images_per_second"]["tfattn"]["median"]
     return [
         *table(["", "dynamic binarization", "static binarization"], rows),
@@ -42,12 +42,6 @@ def block():
         f"times ({ratio['lowest']:.2f} to {ratio['highest']:.2f}) the speed of the "
         "same network in a hand-written `train_step`. Protocol: "
         f"{throughput['protocol']}.",
-        "",
-        "The command switches off the thread that tunes TensorFlow's data sets, "
-        "because an epoch does not end before that thread wakes up. Its epochs take "
-        f"{tuning['median']:.2f} times ({tuning['lowest']:.2f} to "
-        f"{tuning['highest']:.2f}) as long as with the thread. Protocol: "
-        f"{results('epochs')['protocol']}.",
     ]
 
 

@@ -62,30 +62,3 @@ class ShuffledBatches(keras.utils.PyDataset):
             "seed": self.seed,
             "sha256_of_arrays": digest.hexdigest(),
         }
-
-
-def untuned(batches: ShuffledBatches) -> Any:
-    """The same batches as `fit` takes them, without a wait at the end of each epoch.
-
-    Keras would make a `tf.data.Dataset` of them that TensorFlow tunes, by a thread that
-    sleeps for 10 ms, 20 ms, 40 ms, … up to a minute. No epoch ends before it wakes up.
-
-    Returns:
-        On TensorFlow a `tf.data.Dataset` that is not tuned, elsewhere the batches.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return batches
-    import tensorflow as tf
-
-    def of_an_epoch():
-        for index in range(len(batches)):
-            yield batches[index]
-
-    specs = tuple(
-        tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0]
-    )
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    dataset = tf.data.Dataset.from_generator(of_an_epoch, output_signature=specs)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
-    return dataset.prefetch(1).with_options(options)

@@ -19,7 +19,6 @@ from tfattn.evaluation.avatars import MOST_WRONG_PIXELS
 from tfattn.models.base import ImageModel
 from tfattn.models.tokenizer import words_of
 from tfattn.training import Recipe, RunFolder, ShuffledBatches
-from tfattn.training.batches import untuned
 from tfattn.training.runs import write_figure
 
 AVATAR_SEED = 1
@@ -128,7 +127,7 @@ class System(Options, Generic[ModelT]):
                 write_figure(run / "samples" / f"epoch_{epoch + 1:03}.png", figure)
 
         model.fit(
-            untuned(folder.batches),
+            folder.batches,
             shuffle=False,
             initial_epoch=first_epoch,
             epochs=epochs,
