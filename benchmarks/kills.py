@@ -26,9 +26,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results/kills.json"
 PROTOCOL = (
-    "a VAE of three epochs on the digits; each command in a process of its own, killed "
-    "while it runs; then every file is complete or missing, and the same command (a "
-    "training with --resume) gives the result of no interruption, within 1e-4"
+    "a VAE of three epochs on the digits; each command in a process of its own, with "
+    "one of these mishaps; then every file is complete or missing, and the same "
+    "command (a training with --resume) gives the result of no mishap, within 1e-4; a "
+    "damaged file, a read-only disk and a second training are refused in a line, and "
+    "nothing is changed"
 )
 
 MACHINE = (

@@ -4,8 +4,10 @@ import dataclasses
 
 import keras
 import numpy as np
+import pytest
 
 from tfattn import data
+from tfattn.cli import main as cli
 from tfattn.models import (
     AttentionFlow,
     AttentionVAE,
@@ -97,6 +99,15 @@ def condition(name, n=6):
         visible[:, 0, 0], visible[:, 0, 1] = True, False
         return visible
     return None
+
+
+def trained(folder, system, *arguments):
+    """A run of `tfattn train`, of one epoch on few digits: its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", few_digits)
+        arguments = ["--data", "digits", "--epochs", "1", *arguments]
+        cli.main(["train", system, *arguments, "--out", str(folder)])
+    return folder
 
 
 def few_digits(name="digits", num_train=200, num_test=100, load=data.load):

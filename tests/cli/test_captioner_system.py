@@ -115,14 +115,10 @@ def test_texts_and_maps_stand_beside_their_images(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("captioner") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", small.few_digits)
         patch.setattr(captioner, "NUM_TRAINING_PAIRS", 128)
         patch.setattr(number_words, "NUM_TEST_PAIRS", 20)
-        arguments = ["--data", "digits", "--epochs", "1", "--out", str(folder)]
-        cli.main(["train", "captioner", *arguments])
-    return folder
+        return small.trained(tmp_path_factory.mktemp("captioner") / "run", "captioner")
 
 
 @pytest.mark.slow

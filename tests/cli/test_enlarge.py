@@ -6,7 +6,6 @@ import small
 from conftest import on_tensorflow
 from PIL import Image
 
-from tfattn import data
 from tfattn.cli import enlarge
 from tfattn.cli import main as cli
 from tfattn.models import ImageTransformer
@@ -15,18 +14,10 @@ from tfattn.training.runs import load_run
 pytestmark = [on_tensorflow, pytest.mark.slow]
 
 
-def trained(folder, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", small.few_digits)
-        arguments = ["--data", "digits", "--epochs", "1", *arguments]
-        cli.main(["train", "transformer", *arguments, "--out", str(folder)])
-    return folder
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("coarse_to_fine") / "run"
-    return trained(folder, "--order", "coarse_to_fine")
+    return small.trained(folder, "transformer", "--order", "coarse_to_fine")
 
 
 @pytest.mark.parametrize(
@@ -116,9 +107,9 @@ def test_what_cannot_be_enlarged(run, tmp_path, arguments, words):
         places[name] = tmp_path / f"{name}.png"
         Image.fromarray(np.full(size, 9, "uint8")).save(places[name])
     if "RASTER" in arguments:
-        places["RASTER"] = trained(tmp_path / "raster")
+        places["RASTER"] = small.trained(tmp_path / "raster", "transformer")
     if "CLASS" in arguments:
         order = ["--order", "coarse_to_fine", "--condition", "class"]
-        places["CLASS"] = trained(tmp_path / "class", *order)
+        places["CLASS"] = small.trained(tmp_path / "class", "transformer", *order)
     with pytest.raises(SystemExit, match=words):
         cli.main([str(places.get(argument, argument)) for argument in arguments])

@@ -88,16 +88,19 @@ def test_other_ignored_errors_are_shown():
     assert "ValueError: in a callback" in result.stderr
 
 
+def as_a_user(*arguments, **options):
+    """Python, with no log level, so that the command takes out all remarks."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, **options
+    )
+
+
 @pytest.mark.slow
 def test_first_words_are_ours():
     """The backend is imported, and one line of ours is all that is written."""
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    result = subprocess.run(
-        [sys.executable, "-m", "tfattn", "evaluate", "nothing"],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
+    result = as_a_user("-m", "tfattn", "evaluate", "nothing")
     assert result.stdout == "" and result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("tfattn: Expected a finished run")
@@ -110,10 +113,7 @@ def test_the_library_changes_nothing():
         "import os, keras; before = dict(os.environ); import tfattn.layers;"
         "print(os.environ == before); os.write(2, b'I0000 a remark')"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
+    result = as_a_user("-c", code)
     assert result.stdout.strip() == "True"
     assert result.stderr.endswith("I0000 a remark")
 
@@ -123,15 +123,10 @@ def test_the_library_changes_nothing():
 def test_no_place_for_temporary_files_is_a_line():
     """Which imports need, before the command has begun."""
     resource = pytest.importorskip("resource")
-    # As a user: no log level, so that all remarks are taken out.
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    result = subprocess.run(
-        [sys.executable, "-m", "tfattn", "generate", "nowhere"],
-        capture_output=True,
-        text=True,
-        env=environment,
+    result = as_a_user(
+        *("-m", "tfattn", "generate", "nowhere"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
     )
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith("tfattn: ")
+    assert line.startswith("tfattn: [Errno 2] No usable temporary directory")

@@ -37,12 +37,7 @@ def test_each_image_is_given_its_own_drawing():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("translator") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", small.few_digits)
-        arguments = ["--data", "digits", "--epochs", "1", "--out", str(folder)]
-        cli.main(["train", "translator", *arguments])
-    return folder
+    return small.trained(tmp_path_factory.mktemp("translator") / "run", "translator")
 
 
 @pytest.mark.slow

@@ -173,13 +173,10 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
                 title="which parts of an image read which word",
             )
         else:
-            h, w, _ = model.image_shape
-            # In order coarse to fine, rows and columns that are odd belong to the end.
-            queries = [(h * r // 14 | 1, w * c // 14 | 1) for r, c in QUERIES]
             figure = plots.attention_figure(
                 x,
                 model.tokens.maps_of_images(own.mean(axis=(1, 2))),
-                queries,
+                late_pixels(model),
                 title="where the model attends to when it predicts four of the pixels",
             )
         write_figure(run / "attention.png", figure)
@@ -205,6 +202,15 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
         self, model: ImageTransformer, n: int, seed: int, condition: str | None = None
     ) -> np.ndarray:
         return model.generate(n, _conditions(model, n, condition), seed=seed)
+
+
+def late_pixels(model: ImageTransformer) -> list[tuple[int, int]]:
+    """Four pixels whose tokens are not among the first ones, (row, column).
+
+    In order coarse to fine, rows and columns that are odd belong to the end.
+    """
+    h, w, _ = model.image_shape
+    return [(h * row // 14 | 1, w * column // 14 | 1) for row, column in QUERIES]
 
 
 def _sheet(model, rows, columns, title):

@@ -18,14 +18,13 @@ from tfattn.cli.systems.likelihood import (
     print_estimate,
     with_levels,
 )
+from tfattn.cli.systems.transformer import LEVELS, late_pixels
 from tfattn.data import Dataset, drawings, pictures
 from tfattn.evaluation import metrics
 from tfattn.models import ImageTransformer
 from tfattn.training.recipes import RECIPES
 from tfattn.training.runs import write_figure
 
-# Of gray and color images: a token is three pixels, with 8³ = 512 values.
-LEVELS = 8
 NUM_SHOWN, NUM_SAMPLES, SAMPLE_SEED = 8, 6, 0
 
 
@@ -90,7 +89,7 @@ class TranslatorSystem(TranslatorOptions, System[ImageTransformer]):
             len(x), h, w, h // patch_h, w // patch_w
         )
         title = "which parts of the drawing four pixels attend to"
-        figure = plots.attention_figure(given, maps, title=title)
+        figure = plots.attention_figure(given, maps, late_pixels(model), title)
         write_figure(run / "attention.png", figure)
 
     def generate(

@@ -302,7 +302,7 @@ class ImageTransformer(TransformerDrawing):
         return y if text_encoder is None else text_encoder.tokenizer.in_graph(y)
 
     def _encoded(self, condition):
-        """Classes and words stay numbers: the network has a vector for each."""
+        """Classes and words stay numbers, of which the network has vectors."""
         return ops.cast(condition, "float32" if self.condition == "image" else "int32")
 
     def _condition_shape(self):
