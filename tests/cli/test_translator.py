@@ -100,14 +100,17 @@ def test_maps_lie_on_the_drawing(monkeypatch, tmp_path):
         translator.plots, "attention_figure", lambda *a, **_: drawn.update(found=a)
     )
     SYSTEM.draw(model, digits, tmp_path)
-    given, maps = drawn["found"]
+    given, maps, queries, _ = drawn["found"]
     np.testing.assert_array_equal(given, drawings.skeletons(digits.x_test[:4]))
     assert maps.shape == (4, 12, 16, 6, 8)
     # Changing a pixel changes the token that holds it.
-    for row, column in ((0, 0), (5, 9), (11, 2)):
+    for row, column in ((0, 0), (5, 9), (11, 2), *queries):
         image = np.zeros((1, 12, 16, 1), "int32")
         before = np.asarray(model.tokens.from_levels(image))
         image[0, row, column] = 1
         (token,) = np.flatnonzero(np.asarray(model.tokens.from_levels(image)) - before)
         expected = cross.mean(axis=(1, 2))[:, token].reshape(4, 6, 8)
         np.testing.assert_allclose(maps[:, row, column], expected, rtol=1e-5)
+        # Those that are shown are of the finest image, whose 48 tokens come last.
+        last = token >= model.tokens.num_tokens - 48
+        assert last or (row, column) not in queries
