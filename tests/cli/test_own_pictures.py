@@ -23,6 +23,7 @@ from tfattn.cli.systems import (
     flow,
     gan,
     transformer,
+    translator,
     vae,
 )
 from tfattn.data import avatars
@@ -60,6 +61,7 @@ def small(monkeypatch):
         (flow, "AttentionFlow", {"width": 8}),
         (completion, "CompletionVAE", {"width": 8}),
         (transformer, "ImageTransformer", {"width": 8, "num_layers": 1}),
+        (translator, "ImageTransformer", {"width": 8, "num_layers": 1}),
     ):
         model_class = getattr(module, name)
         made = functools.partial(model_class, **arguments)

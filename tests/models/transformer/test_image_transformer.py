@@ -8,6 +8,7 @@ from conftest import on_tensorflow
 from keras import ops
 
 from tfattn.models import ImageTransformer
+from tfattn.models.transformer import decoder
 from tfattn.models.transformer.decoder import TokenDecoder
 
 SHAPE = (4, 6, 1)
@@ -118,11 +119,13 @@ def test_log_likelihood_token_by_token(kind, order):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("most_rows", [0, decoder.MOST_ROWS_AS_PRODUCT])
 @pytest.mark.parametrize(
     ("patch", "order"), [((1, 1), "raster"), ((2, 2), "coarse_to_fine")]
 )
-def test_embeddings_equal_loops(patch, order):
+def test_embeddings_equal_loops(patch, order, most_rows, monkeypatch):
     """Neighbors from a table each, each axis of the grid, the class."""
+    monkeypatch.setattr(decoder, "MOST_ROWS_AS_PRODUCT", most_rows)
     made = model("class", (4, 6, 2), patch_size=patch, order=order)
     classes = np.array([2, 0])
     tokens = tokens_of(made, images(2, (4, 6, 2)))

@@ -15,6 +15,11 @@ from tfattn.models.text_encoder import TextEncoder
 from tfattn.models.transformer.sampling import draw_tokens
 from tfattn.models.transformer.tokens import ImageTokens
 
+# Of all neighbors' tables. A product with ones and zeros reads and writes less than a
+# look-up for each neighbor and, above all, than the gradient of one; a product with
+# tables of many rows takes longer than both.
+MOST_ROWS_AS_PRODUCT = 256
+
 
 class TokenDecoder(layers.Layer):
     """Decoder layers over a sequence of tokens, to the logits of each token.
@@ -211,12 +216,21 @@ class TokenDecoder(layers.Layer):
         around = ops.take(  # (n, k, neighbors)
             self.tokens.parts.reshape(-1), around * num_parts + neighbors % num_parts
         )
-        tables = np.arange(neighbors.shape[-1]) * (self.tokens.no_part + 1)
-        x = ops.sum(self.token_embedding(around + tables.astype("int32")), axis=2)
-        x = x + positions
+        x = self._sum_of_embeddings(around) + positions
         if self.class_embedding:
             x = x + ops.expand_dims(self.class_embedding(condition), 1)
         return x
+
+    def _sum_of_embeddings(self, parts):
+        """Parts (n, k, neighbors), each read in its own table, to (n, k, width)."""
+        n, k, num_neighbors = ops.shape(parts)
+        num_rows = self.tokens.no_part + 1
+        if num_neighbors * num_rows > MOST_ROWS_AS_PRODUCT:
+            tables = np.arange(num_neighbors, dtype="int32") * num_rows
+            return ops.sum(self.token_embedding(parts + tables), axis=2)
+        rows = self.token_embedding(np.arange(num_neighbors * num_rows, dtype="int32"))
+        hot = ops.one_hot(parts, num_rows, dtype=rows.dtype)
+        return ops.matmul(ops.reshape(hot, (n, k, num_neighbors * num_rows)), rows)
 
     def _embed_all(self, tokens, condition, context):
         """The vectors of all places of a sequence (n, tokens)."""
