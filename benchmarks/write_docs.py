@@ -114,6 +114,21 @@ def overview():
     return figure
 
 
+def digits_enlarged():
+    """Four digits, made smaller by two factors, and three answers to each."""
+    model = load_pretrained("transformer_mnist_coarse_to_fine")
+    x = data.binarize(data.load("mnist").x_test[:4], seed=0)
+    h, w = x.shape[1:3]
+    images, titles = [x[:, None]], ["image"]
+    for factor in (4, 2):
+        visible = np.zeros((h, w), bool)
+        visible[::factor, ::factor] = True
+        small = x[:, ::factor, ::factor].repeat(factor, axis=1).repeat(factor, axis=2)
+        images += [small[:, None], model.complete(x, visible, num_samples=3, seed=0)]
+        titles += [f"{h // factor}×{w // factor}", "1", "2", "3"]
+    return plots.image_grid(np.concatenate(images, axis=1), column_titles=titles)
+
+
 def pictures():
     """The pictures of README and of docs/results, by the name of their file."""
     vae, transformer, writer = (
@@ -134,6 +149,7 @@ def pictures():
     visible = np.indices(x.shape[1:3])[0] < x.shape[1] // 2
     completions = transformer.complete(x, visible, num_samples=8, seed=0)
     yield "completions", plots.completion_figure(x, visible, completions)
+    yield "digits_enlarged", digits_enlarged()
     faces = data.load("olivetti")
     x = faces.x_test[[3, 25, 47, 62, 88]]
     visible = masks.draw("lower_half", 1, x.shape[1:3])[0]

@@ -38,6 +38,12 @@ def interval(estimate: dict[str, float], decimals: int = 2) -> str:
     return f"{value} ({low} to {high})"
 
 
+def share(estimate: dict[str, float]) -> str:
+    """A share of all images with its interval, in percent."""
+    low, high = max(0, estimate["low"]), min(1, estimate["high"])
+    return f"{estimate['value']:.1%} ({low:.1%} to {high:.1%})"
+
+
 def nats(estimate: dict[str, float]) -> str:
     """A value with its interval and the number of images behind it."""
     return f"{interval(estimate)}, {estimate['num_images']} images"

@@ -1,6 +1,6 @@
 """docs/results/captioner.md: the image captioner."""
 
-from pages.blocks import interval, results, table
+from pages.blocks import interval, results, share, table
 
 from tfattn.models import pretrained_results
 
@@ -11,23 +11,23 @@ def block():
     digits = results("captioner")["digits"]
     of_run = pretrained_results("captioner_mnist")
     rows = [
-        ["greedy search", _share(digits["right"])],
+        ["greedy search", share(digits["right"])],
         [
             f"beam search, width {digits['beam_width']}",
-            _share(digits["right, by a beam"]),
+            share(digits["right, by a beam"]),
         ],
         [
             "two classifiers in a row, `classifier_mnist`",
-            _share(digits["right, two classifiers in a row"]),
+            share(digits["right, two classifiers in a row"]),
         ],
         [
             "pairs that occur in training, made of test digits",
-            _share(digits["right, pairs that training shows"]),
+            share(digits["right, pairs that training shows"]),
         ],
-        ["the same images, binarized", _share(digits["right, black and white"])],
+        ["the same images, binarized", share(digits["right, black and white"])],
     ]
     hidden = [
-        [f"{side} half", *(_share(digits[f"{side} half hidden"][w]) for w in WORDS)]
+        [f"{side} half", *(share(digits[f"{side} half hidden"][w]) for w in WORDS)]
         for side in ("left", "right")
     ]
     weight = digits["weight on the left half"]
@@ -55,11 +55,7 @@ def block():
         "## There and back",
         "",
         "`transformer_words` turns a text into an image, and `captioner_mnist` "
-        f"describes it: {_share(digits['round trip'])} of the texts come back. "
+        f"describes it: {share(digits['round trip'])} of the texts come back. "
         "`classifier_binarized_mnist` in the captioner's place finds both digits in "
-        f"{_share(digits['round trip, a classifier in its place'])}.",
+        f"{share(digits['round trip, a classifier in its place'])}.",
     ]
-
-
-def _share(estimate):
-    return "{value:.1%} ({low:.1%} to {high:.1%})".format(**estimate)

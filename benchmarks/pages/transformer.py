@@ -1,6 +1,6 @@
 """docs/results/transformer.md: the image Transformer."""
 
-from pages.blocks import nats, results, table
+from pages.blocks import interval, nats, results, share, table
 
 from tfattn.cli.systems.transformer import JUDGES
 from tfattn.models import pretrained_results
@@ -14,7 +14,7 @@ WAYS = {
 
 
 def block():
-    return [*_likelihoods(), "", *_sampling(), "", *_words()]
+    return [*_likelihoods(), "", *_sampling(), "", *_words(), "", *_enlarged()]
 
 
 def _likelihoods():
@@ -83,12 +83,12 @@ def _sampling():
 def _words():
     writing = pretrained_results("transformer_words")
     rows = [
-        [f"`{judge}`"]
-        + [
-            "{value:.1%} ({low:.1%} to {high:.1%})".format(
-                **writing[f"recognized_{kind}_by_{judge}"]
-            )
-            for kind in ("generated", "real")
+        [
+            f"`{judge}`",
+            *(
+                share(writing[f"recognized_{kind}_by_{judge}"])
+                for kind in ("generated", "real")
+            ),
         ]
         for judge in JUDGES
     ]
@@ -116,3 +116,74 @@ def _words():
         "![Three digits, their upper halves and eight completions of each]"
         "(../completions.png)",
     ]
+
+
+def _enlarged():
+    """Small digits that a Transformer enlarges."""
+    found = results("super_resolution")
+    of_run = pretrained_results("transformer_mnist_coarse_to_fine")
+    raster = pretrained_results("transformer_mnist")
+    lines = [
+        "## Super-resolution",
+        "",
+        "`transformer_mnist_coarse_to_fine` samples every fourth pixel in both "
+        "directions first, then the pixels between them that complete every second "
+        "one, then the others. So it enlarges images of 7×7 or 14×14 pixels to 28×28. "
+        "It samples as many versions as you ask for, and keeps the given pixels.",
+        "",
+    ]
+    for factor, of_factor in found["factors"].items():
+        size = 28 // int(factor)
+        missing = of_factor["nats_of_hidden"]
+        lines += [
+            *_answers(f"{size}×{size} to 28×28", of_factor["ways"]),
+            "",
+            "Negative log-likelihood of the missing pixels, given the others: "
+            f"{interval(missing)} nats.",
+            "",
+        ]
+    itself = found["recognized_of_the_images_themselves"]
+    return [
+        *lines,
+        f"Of the images themselves, {share(itself)} are recognized. Protocol: "
+        f"{found['protocol']}. The model has {of_run['parameters']} parameters and was "
+        f"trained for {of_run['epochs']} epochs, "
+        f"{of_run['training_seconds'] / 60:.0f} minutes on {of_run['machine']}. Its "
+        "negative log-likelihood of whole images is "
+        f"{nats(of_run['negative_log_likelihood'])}, in nats per image; that of "
+        f"`transformer_mnist`, trained for {raster['epochs']} epochs, is "
+        f"{raster['negative_log_likelihood']['value']:.2f}.",
+        "",
+        "![Digits of 7×7 and 14×14 pixels, and three enlarged versions of each]"
+        "(../digits_enlarged.png)",
+    ]
+
+
+def _answers(what, ways):
+    """The measures of `benchmarks/answers.py`."""
+    rows = []
+    for name, measured in ways.items():
+        draws = measured["num_samples"] > 1
+        rows.append(
+            [
+                name,
+                interval(measured["psnr"]),
+                interval(measured["ssim"], 3),
+                f"{measured['psnr_of_one']['value']:.2f}" if draws else "–",
+                interval(measured["best_psnr"]) if draws else "–",
+                share(measured["recognized"]),
+                share(measured["recognized_by_most"]) if draws else "–",
+            ]
+        )
+    return table(
+        [
+            what,
+            "PSNR of the mean",
+            "SSIM of the mean",
+            "PSNR of one sample",
+            f"PSNR, best of {max(m['num_samples'] for m in ways.values())}",
+            "recognized",
+            "recognized by most samples",
+        ],
+        rows,
+    )

@@ -28,7 +28,7 @@ from tfattn.cli.summary import full_training
 from tfattn.cli.systems import SYSTEMS, completion, gan, likelihood, transformer
 from tfattn.cli.train import check_run
 from tfattn.data import avatars, masks, number_words, pictures
-from tfattn.models import load_pretrained
+from tfattn.models import load_pretrained, pretrained_results
 from tfattn.training import runs
 
 pytestmark = on_tensorflow
@@ -638,7 +638,8 @@ print(sorted({"keras", "numpy", "tensorflow", "matplotlib"} & set(sys.modules)))
 
 
 def test_help_waits_for_no_backend():
-    commands = ["", "train", "evaluate", "generate", "complete", "describe"]
+    commands = ["", "train", "evaluate", "generate", "complete"]
+    commands += ["enlarge", "describe"]
     commands += [f"train {name}" for name in SYSTEMS]
     result = subprocess.run(
         [sys.executable, "-c", HELP, *commands], capture_output=True, text=True
@@ -647,6 +648,24 @@ def test_help_waits_for_no_backend():
     assert result.stdout.splitlines()[-1] == "[]"
     for words in ("completes", "lower_half", "fashion_mnist", "(default: 20)"):
         assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("order", "name"),
+    [
+        ("raster", "transformer_mnist"),
+        ("coarse_to_fine", "transformer_mnist_coarse_to_fine"),
+    ],
+)
+def test_a_transformer_is_compared_with_that_of_its_order(order, name):
+    result = {
+        **pretrained_results(name),
+        "order": order,
+        "levels": 2,
+        "image_shape": [28, 28, 1],
+        "nats_of_independent_pixels": 206.0,
+    }
+    assert f" `{name}` in this package" in SYSTEMS["transformer"].in_words(result)
 
 
 def test_every_option_has_a_system():

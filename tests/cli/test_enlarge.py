@@ -6,9 +6,10 @@ import small
 from conftest import on_tensorflow
 from PIL import Image
 
+from tfattn import data
 from tfattn.cli import enlarge
 from tfattn.cli import main as cli
-from tfattn.models import ImageTransformer
+from tfattn.models import ImageTransformer, load_pretrained
 from tfattn.training.runs import load_run
 
 pytestmark = [on_tensorflow, pytest.mark.slow]
@@ -72,6 +73,24 @@ def test_answers_are_those_of_the_model(run, tmp_path):
     for i, answer in enumerate(expected, start=1):
         found = np.asarray(Image.open(out / f"{i:02}.png"))
         np.testing.assert_array_equal(found, 255 * answer[..., 0])
+
+
+@pytest.mark.parametrize(("factor", "least"), [(2, 0.8), (4, 0.4)])
+def test_the_model_in_the_package_enlarges_digits(factor, least, tmp_path):
+    mnist, judge = data.load("mnist"), load_pretrained("classifier_binarized_mnist")
+    digits = data.binarize(mnist.x_test[:5], seed=0)
+    right = []
+    for i, (digit, label) in enumerate(zip(digits, mnist.y_test, strict=False)):
+        path, small_digit = tmp_path / f"{i}.png", digit[::factor, ::factor]
+        Image.fromarray((255 * small_digit[..., 0]).astype("uint8")).save(path)
+        cli.main(["enlarge", str(path), "--num-samples", "4"])
+        out = tmp_path / f"{i}_enlarged"
+        answers = [np.asarray(Image.open(out / f"0{k}.png")) for k in (1, 2, 3, 4)]
+        answers = (np.stack(answers)[..., None] / 255).astype("float32")
+        for answer in answers:
+            np.testing.assert_array_equal(answer[::factor, ::factor], small_digit)
+        right += list(judge.classify(answers) == label)
+    assert np.mean(right) >= least
 
 
 def test_colors_are_rounded_to_the_levels_of_the_model(monkeypatch, tmp_path):

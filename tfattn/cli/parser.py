@@ -157,19 +157,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     command = commands.add_parser(
-        "enlarge", help="draw several larger versions of a small picture"
+        "enlarge", help="sample several larger versions of a small picture"
     )
     command.add_argument(
         "image",
         type=Path,
-        help="the picture, every second or every fourth pixel of a larger one",
+        help="the picture, every second or every fourth pixel of a larger one; for the "
+        "model in the package, a white digit on black",
     )
-    command.add_argument(
-        "--run",
-        type=Path,
-        required=True,
-        help=f"{RUN} of `tfattn train transformer --order coarse_to_fine`",
-    )
+    _add_run(command, " of `tfattn train transformer --order coarse_to_fine`")
     _add_num_samples(command, "larger versions")
     _add_seed(command)
     command.add_argument(
@@ -214,9 +210,11 @@ def _add_folder_options(parser):
     )
 
 
-def _add_run(parser):
+def _add_run(parser, of_command=""):
     parser.add_argument(
-        "--run", type=Path, help=f"{RUN} (default: the model in the package)"
+        "--run",
+        type=Path,
+        help=f"{RUN}{of_command} (default: the model in the package)",
     )
 
 

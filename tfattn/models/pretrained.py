@@ -25,6 +25,7 @@ MODELS = {
     "gan_fashion_mnist": SelfAttentionGAN,
     "gan_mnist": SelfAttentionGAN,
     "transformer_mnist": ImageTransformer,
+    "transformer_mnist_coarse_to_fine": ImageTransformer,
     "transformer_words": ImageTransformer,
     "vae_avatars": AttentionVAE,
     "vae_mnist": AttentionVAE,
@@ -38,7 +39,9 @@ def load_pretrained(
 ) -> AttentionVAE: ...
 @overload
 def load_pretrained(
-    name: Literal["transformer_mnist", "transformer_words"],
+    name: Literal[
+        "transformer_mnist", "transformer_mnist_coarse_to_fine", "transformer_words"
+    ],
 ) -> ImageTransformer: ...
 @overload
 def load_pretrained(name: Literal["captioner_mnist"]) -> ImageCaptioner: ...
@@ -70,7 +73,10 @@ def load_pretrained(name: str) -> Any:
             `"vae_mnist_by_class"`: the same, conditional on the class;
             `"vae_avatars"`: the same in color, on avatars, without classes;
             `"transformer_mnist"`: `ImageTransformer` on MNIST, dynamically binarized;
-            `"transformer_words"`: the same on images of two digits, conditional on a
+            `"transformer_mnist_coarse_to_fine"`: the same in order coarse to fine,
+            which enlarges small digits;
+            `"transformer_words"`: `ImageTransformer` on images of two digits,
+            conditional on a
             text of two number words;
             `"captioner_mnist"`: `ImageCaptioner` of images of two digits;
             `"completion_olivetti"`: `CompletionVAE` on faces of 64×64 pixels;

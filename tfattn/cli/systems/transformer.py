@@ -148,9 +148,12 @@ class TransformerSystem(TransformerOptions, System[ImageTransformer]):
     def in_words(self, result: dict[str, Any]) -> str:
         words = exact_in_words(result)
         if result["data"] == "mnist" and result["condition"] == "none":
-            shipped = pretrained_results("transformer_mnist")
+            name = "transformer_mnist"
+            if result.get("order") == "coarse_to_fine":
+                name += "_coarse_to_fine"
+            shipped = pretrained_results(name)
             words += (
-                " `transformer_mnist` in this package, trained for "
+                f" `{name}` in this package, trained for "
                 f"{shipped['epochs']} epochs, needs "
                 f"{shipped['negative_log_likelihood']['value']:.1f} nats."
             )

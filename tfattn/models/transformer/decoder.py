@@ -15,9 +15,9 @@ from tfattn.models.text_encoder import TextEncoder
 from tfattn.models.transformer.sampling import draw_tokens
 from tfattn.models.transformer.tokens import ImageTokens
 
-# Of all neighbors' tables. A product with ones and zeros reads and writes less than a
-# look-up for each neighbor and, above all, than the gradient of one; a product with
-# tables of many rows takes longer than both.
+# Rows of all neighbors' tables together. Up to this number, embeddings are looked up
+# and summed by one product with one-hot vectors, which is faster than look-ups, mainly
+# because the gradient of a look-up is slow. With more rows the product is slower.
 MOST_ROWS_AS_PRODUCT = 256
 
 
@@ -222,7 +222,8 @@ class TokenDecoder(layers.Layer):
         return x
 
     def _sum_of_embeddings(self, parts):
-        """Parts (n, k, neighbors), each read in its own table, to (n, k, width)."""
+        """The sum over the neighbors of each part's embedding, from their tables:
+        (n, k, neighbors) to (n, k, width)."""
         n, k, num_neighbors = ops.shape(parts)
         num_rows = self.tokens.no_part + 1
         if num_neighbors * num_rows > MOST_ROWS_AS_PRODUCT:
