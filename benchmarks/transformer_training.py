@@ -2,7 +2,8 @@
 
 The same `ImageTransformer` twice, once with decoder layers that are built of
 `keras.layers.MultiHeadAttention`; training steps in turn in one process, peak memory
-in a process each.
+in a process each. Then for tables of several sizes the input vectors as a product with
+one-hot vectors and by look-ups, see `MOST_ROWS_AS_PRODUCT`.
 
     python benchmarks/transformer_training.py
 
@@ -30,6 +31,15 @@ from tfattn.models.transformer import decoder
 
 BATCH_SIZE, ROUNDS, MEMORY_STEPS = 64, 30, 5
 KINDS = ("tfattn", "Keras's layers")
+# Of the comparison of input vectors: arguments of `ImageTransformer`.
+TABLES = (
+    {"levels": 2, "order": "coarse_to_fine"},
+    {"levels": 2, "order": "raster"},
+    {"levels": 8, "order": "coarse_to_fine"},
+    {"levels": 3, "order": "raster"},
+    {"levels": 4, "order": "raster"},
+)
+TABLE_ROUNDS = 12
 
 
 class KerasDecoderLayer(layers.Layer):
@@ -60,12 +70,12 @@ class KerasDecoderLayer(layers.Layer):
         return x + self.contract(y)
 
 
-def compiled_step(kind):
+def compiled_step(kind=KINDS[0], **arguments):
     """The function that trains on one batch, and the model."""
     keras.utils.set_random_seed(0)
     layer = TransformerDecoderLayer if kind == KINDS[0] else KerasDecoderLayer
     with mock.patch.object(decoder, "TransformerDecoderLayer", layer):
-        model = ImageTransformer()
+        model = ImageTransformer(**arguments)
     model.compile(keras.optimizers.AdamW(1e-3))
     step = tf.function(lambda x: model.train_step((x,)))
     batch = tf.constant(
@@ -81,6 +91,33 @@ def peak_memory(kind):
     for _ in range(MEMORY_STEPS):
         step()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def in_turn(steps, rounds):
+    """Milliseconds of each step by its name, and quartiles of their ratio."""
+    milliseconds = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            milliseconds[name].append(1e3 * (time.perf_counter() - started))
+    ratios = [a / b for a, b in zip(*milliseconds.values(), strict=True)]
+    lower, median, upper = statistics.quantiles(ratios, n=4)
+    ratio = {"median": median, "lower": lower, "upper": upper}
+    return {k: statistics.median(v) for k, v in milliseconds.items()}, ratio
+
+
+def input_vectors(arguments):
+    """The ratio of a step with a product to one with look-ups."""
+    steps = {}
+    for name, most_rows in (("product", 10**9), ("look-ups", 0)):
+        with mock.patch.object(decoder, "MOST_ROWS_AS_PRODUCT", most_rows):
+            steps[name], model = compiled_step(**arguments)
+            steps[name]()  # compiles
+    rows = model.network.token_embedding.input_dim
+    _, ratio = in_turn(steps, TABLE_ROUNDS)
+    print(arguments, rows, ratio, flush=True)
+    return {**arguments, "rows": rows, "ratio": ratio}
 
 
 def main():
@@ -101,14 +138,7 @@ def main():
         steps[kind], model = compiled_step(kind)
         steps[kind]()  # compiles
         parameters[kind] = model.count_params()
-    milliseconds = {kind: [] for kind in KINDS}
-    for _ in range(ROUNDS):
-        for kind, step in steps.items():
-            started = time.perf_counter()
-            step()
-            milliseconds[kind].append(1e3 * (time.perf_counter() - started))
-    ratios = [a / b for a, b in zip(*milliseconds.values(), strict=True)]
-    lower, median, upper = statistics.quantiles(ratios, n=4)
+    milliseconds, ratio = in_turn(steps, ROUNDS)
     result = {
         "protocol": (
             f"steps of {BATCH_SIZE} binary images of 28×28 (196 tokens, "
@@ -120,9 +150,15 @@ def main():
         "machine": f"{os.cpu_count()} CPU cores",
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
         "parameters": parameters,
-        "milliseconds": {k: statistics.median(v) for k, v in milliseconds.items()},
-        "ratio": {"median": median, "lower": lower, "upper": upper},
+        "milliseconds": milliseconds,
+        "ratio": ratio,
         "peak_memory_mib": memory,
+        "input_vectors": {
+            "protocol": f"steps of {BATCH_SIZE} images of 28×28, as above, "
+            f"{TABLE_ROUNDS} of each way in turn; ratio of a step with a product to "
+            "one with look-ups, median and quartiles",
+            "tables": [input_vectors(arguments) for arguments in TABLES],
+        },
     }
     path = Path(__file__).parent / "results" / "transformer_training.json"
     path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")

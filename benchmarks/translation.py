@@ -84,16 +84,15 @@ def of_run(folder):
 
 
 def main(*runs):
+    judges = " and ".join(f"`{judge}`" for judge in JUDGES.values())
     write_json(
         RESULTS,
         {
             "protocol": f"{NUM_TEST_IMAGES} test images, a seeded subset, of the "
             "model's levels; edges by Canny's detector, skeletons by thinning; "
             f"{NUM_SAMPLES} samples of a drawing; {PROTOCOL}; regression and nearest "
-            f"neighbor: {NUM_TRAINING_IMAGES} training images; classes are those "
-            "of "
-            + " and ".join(f"`{judge}`" for judge in JUDGES.values())
-            + "; intervals: 95 %, over images",
+            f"neighbor: {NUM_TRAINING_IMAGES} training images; classes are those of "
+            f"{judges}; intervals: 95 %, over images",
             "machine": f"{os.cpu_count()} CPU cores, {keras.backend.backend()}",
             "data": dict(map(of_run, runs)),
         },

@@ -26,6 +26,7 @@ from pages import (
     vae,
 )
 from pages.blocks import ROOT, with_block
+from super_resolution import repeated
 
 from tfattn import data, plots
 from tfattn.data import avatars, masks, number_words
@@ -123,8 +124,8 @@ def digits_enlarged():
     for factor in (4, 2):
         visible = np.zeros((h, w), bool)
         visible[::factor, ::factor] = True
-        small = x[:, ::factor, ::factor].repeat(factor, axis=1).repeat(factor, axis=2)
-        images += [small[:, None], model.complete(x, visible, num_samples=3, seed=0)]
+        small = repeated(x, factor)[:, None]
+        images += [small, model.complete(x, visible, num_samples=3, seed=0)]
         titles += [f"{h // factor}×{w // factor}", "1", "2", "3"]
     return plots.image_grid(np.concatenate(images, axis=1), column_titles=titles)
 

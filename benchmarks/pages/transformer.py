@@ -4,6 +4,7 @@ from pages.blocks import interval, nats, results, share, table
 
 from tfattn.cli.systems.transformer import JUDGES
 from tfattn.models import pretrained_results
+from tfattn.models.transformer.decoder import MOST_ROWS_AS_PRODUCT
 
 WAYS = {
     "with cache": "`generate`, with the cache of keys and values",
@@ -53,6 +54,15 @@ def _sampling():
         results("transformer_sampling"),
         results("transformer_training"),
     )
+    vectors = [
+        [
+            found["order"].replace("_", " "),
+            found["levels"],
+            found["rows"],
+            "{median:.2f} ({lower:.2f} to {upper:.2f})".format(**found["ratio"]),
+        ]
+        for found in training["input_vectors"]["tables"]
+    ]
     ratio, memory = training["ratio"], training["peak_memory_mib"].values()
     rows = [
         [
@@ -77,6 +87,15 @@ def _sampling():
         f"{ratio['upper']:.2f}) as long as a step of the same network made of Keras's "
         "own layers. It needs {:.0f} MiB, the other {:.0f} MiB. ".format(*memory)
         + f"Protocol: {training['protocol']}.",
+        "",
+        "The vector of a token is a sum of embeddings of its neighbors. Where their "
+        f"tables have at most {MOST_ROWS_AS_PRODUCT} rows together, it is computed as "
+        "a product with one-hot vectors. A training step in this way, relative to one "
+        "with look-ups:",
+        "",
+        *table(["order", "levels of a pixel", "rows", "time of a step"], vectors),
+        "",
+        f"Protocol: {training['input_vectors']['protocol']}.",
     ]
 
 

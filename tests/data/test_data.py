@@ -128,6 +128,7 @@ class FakeTfds(types.ModuleType):
     def load(self, name, split, batch_size):
         assert batch_size == -1
         self.loaded.append(name)
+        print(f"Downloading and preparing dataset to {self.data_dir}...")
         if self.failures:
             raise self.failures.pop(0)
         shape = (32, 32, 3) if name == "cifar10" else (28, 28, 1)
@@ -424,7 +425,9 @@ def test_faces_are_the_half_that_shows_faces(loaded):
     ("name", "maximum"),
     [("fashion_mnist", 255), ("binarized_mnist", 1), ("cifar10", 255)],
 )
-def test_scale_and_labels_of_prepared_sets(cache, fake_tfds, offline, name, maximum):
+def test_scale_and_labels_of_prepared_sets(
+    cache, fake_tfds, offline, name, maximum, capsys
+):
     fake_tfds.prepared = True
     fake_tfds.maximum = maximum
     for _ in ("first", "cached"):
@@ -440,6 +443,8 @@ def test_scale_and_labels_of_prepared_sets(cache, fake_tfds, offline, name, maxi
             assert dataset.y_test.tolist() == [5, 6]
     assert fake_tfds.loaded == [name]
     assert not offline  # a prepared set asks no host
+    printed = capsys.readouterr()
+    assert not printed.out and "Downloading" in printed.err
 
 
 @pytest.mark.parametrize("layout", ["fashion_mnist", ""])

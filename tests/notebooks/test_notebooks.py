@@ -54,6 +54,12 @@ def test_it_is_committed_as_it_ran(path):
     assert not [o for o in outputs if o["output_type"] == "error"]
     assert not [o for o in outputs if o.get("name") == "stderr"]
     assert any("image/png" in o.get("data", {}) for o in outputs)
+    # Neither a folder of the machine that it ran on nor a terminal's colors.
+    texts = [
+        (o.get("text", ""), o.get("data", {}).get("text/plain", "")) for o in outputs
+    ]
+    printed = "\n".join("".join([*text, *plain]) for text, plain in texts)
+    assert not re.search(r"(?<![\w./:])/[a-z]+/\S|\x1b\[", printed)
     ((parameters, _),) = cells_of(path, "code", "parameters")
     assert parameters["metadata"]["nbmake"]["mock"]["write_results"] is False
     assert notebook["metadata"]["execution"]["timeout"] == 600

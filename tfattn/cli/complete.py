@@ -8,7 +8,7 @@ from tfattn.cli.inputs import check_picture, load_model
 from tfattn.cli.output import check_free, write_answers
 from tfattn.data import pictures
 from tfattn.data.pasting import paste
-from tfattn.models import AttentionFlow, CompletionVAE, load_pretrained
+from tfattn.models import AttentionFlow, CompletionVAE
 
 
 def complete(arguments: argparse.Namespace) -> None:
@@ -19,11 +19,9 @@ def complete(arguments: argparse.Namespace) -> None:
         f"{arguments.image.stem}_completed"
     )
     check_free(out)
-    if arguments.run is None:
-        model = load_pretrained("completion_olivetti")
-    else:
-        kinds = (CompletionVAE, AttentionFlow)
-        model = load_model(arguments.run, kinds, "a completion model or of a flow")
+    default, kinds = "completion_olivetti", (CompletionVAE, AttentionFlow)
+    words_on_run = "a completion model or of a flow"
+    model = load_model(arguments.run, default, kinds, words_on_run)
     image, words = pictures.read_picture(arguments.image, model.image_shape)
     visible, words_on_mask = pictures.read_mask(
         arguments.mask, model.image_shape[:2], arguments.image

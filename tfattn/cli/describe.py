@@ -7,7 +7,7 @@ import numpy as np
 from tfattn._checks import check_integer
 from tfattn.cli.inputs import check_picture, load_model
 from tfattn.data import pictures
-from tfattn.models import ImageCaptioner, load_pretrained
+from tfattn.models import ImageCaptioner
 
 # At least; a narrower beam may miss the likeliest text.
 BEAM_WIDTH = 8
@@ -17,10 +17,8 @@ def describe(arguments: argparse.Namespace) -> None:
     """`tfattn describe PICTURE`: the likeliest texts, each with its probability."""
     check_integer("--num-texts", arguments.num_texts, 1)
     check_picture(arguments.image)
-    if arguments.run is None:
-        model = load_pretrained("captioner_mnist")
-    else:
-        model = load_model(arguments.run, (ImageCaptioner,), "a captioner")
+    default, kinds = "captioner_mnist", (ImageCaptioner,)
+    model = load_model(arguments.run, default, kinds, "a captioner")
     n, num_texts = arguments.num_texts, model.tokenizer.num_texts
     if n > num_texts:
         raise ValueError(

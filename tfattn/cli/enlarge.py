@@ -9,7 +9,7 @@ from tfattn._checks import check_integer
 from tfattn.cli.inputs import check_picture, load_model
 from tfattn.cli.output import check_free, write_answers
 from tfattn.data import pictures
-from tfattn.models import ImageTransformer, load_pretrained
+from tfattn.models import ImageTransformer
 
 
 def enlarge(arguments: argparse.Namespace) -> None:
@@ -19,10 +19,8 @@ def enlarge(arguments: argparse.Namespace) -> None:
     out = arguments.out or arguments.image.with_name(f"{arguments.image.stem}_enlarged")
     check_free(out)
     picture = pictures.open_picture(arguments.image)
-    if arguments.run is None:
-        model = load_pretrained("transformer_mnist_coarse_to_fine")
-    else:
-        model = load_model(arguments.run, (ImageTransformer,), "a transformer")
+    default, kinds = "transformer_mnist_coarse_to_fine", (ImageTransformer,)
+    model = load_model(arguments.run, default, kinds, "a transformer")
     if model.order != "coarse_to_fine" or model.condition is not None:
         raise ValueError(
             "Expected a run of `tfattn train transformer --order coarse_to_fine`, "

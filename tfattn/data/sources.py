@@ -4,11 +4,13 @@ Heavy imports are inside the functions: MNIST and cached sets are read without t
 """
 
 import base64
+import contextlib
 import hashlib
 import importlib
 import io
 import os
 import queue
+import sys
 import threading
 import time
 import urllib.parse
@@ -113,7 +115,10 @@ def _from_tensorflow_datasets(name: str) -> dict[str, np.ndarray]:
         importlib.import_module("tensorflow_datasets.public_api")
 
     def read() -> list[dict[str, np.ndarray]]:
-        return tfds.as_numpy(tfds.load(name, split=["train", "test"], batch_size=-1))
+        # It announces a download, and its folder, amid what the program prints.
+        with contextlib.redirect_stdout(sys.stderr):
+            found = tfds.load(name, split=["train", "test"], batch_size=-1)
+            return tfds.as_numpy(found)
 
     tfds.disable_progress_bar()
     builder = tfds.builder(name)

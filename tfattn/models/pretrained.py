@@ -76,8 +76,7 @@ def load_pretrained(name: str) -> Any:
             `"transformer_mnist_coarse_to_fine"`: the same in order coarse to fine,
             which enlarges small digits;
             `"transformer_words"`: `ImageTransformer` on images of two digits,
-            conditional on a
-            text of two number words;
+            conditional on a text of two number words;
             `"captioner_mnist"`: `ImageCaptioner` of images of two digits;
             `"completion_olivetti"`: `CompletionVAE` on faces of 64×64 pixels;
             `"flow_mnist"`: `AttentionFlow` on MNIST, conditional on the class;

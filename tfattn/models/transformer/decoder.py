@@ -17,8 +17,9 @@ from tfattn.models.transformer.tokens import ImageTokens
 
 # Rows of all neighbors' tables together. Up to this number, embeddings are looked up
 # and summed by one product with one-hot vectors, which is faster than look-ups, mainly
-# because the gradient of a look-up is slow. With more rows the product is slower.
-MOST_ROWS_AS_PRODUCT = 256
+# because the gradient of a look-up is slow. benchmarks/transformer_training.py found a
+# gain at 410 rows and none at 1285.
+MOST_ROWS_AS_PRODUCT = 512
 
 
 class TokenDecoder(layers.Layer):
